@@ -1,0 +1,113 @@
+"""What a decision seals into its token: all that learning, evaluation and redirecting need (design, idea 3)."""
+
+import struct
+from dataclasses import dataclass
+
+from contracts.errors import TokenError
+from contracts.ids import DECISION_ID_BYTES, decision_ms, is_decision_id
+
+PAYLOAD_FORMAT = 1
+MAX_PAYLOAD_BYTES = 4096
+
+_HEAD = struct.Struct("<B16sfqHH")
+_LENGTH = struct.Struct("<H")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPayload:
+    """One decision. ``context`` is little-endian int16[d]; ``landing_url`` is where a click goes ("" if nowhere)."""
+
+    decision_id: bytes
+    user: str
+    item: str
+    category: str
+    arm: str
+    creative: str
+    placement: str
+    policy: str
+    eligible: tuple[str, ...]
+    propensity: float
+    generation: int
+    context: bytes
+    schema_hash: str
+    lineage: str
+    landing_url: str
+
+    @property
+    def decision_ms(self) -> int:
+        """Decision time in milliseconds, from the id."""
+        return decision_ms(self.decision_id)
+
+
+_TEXTS = (
+    "user",
+    "item",
+    "category",
+    "arm",
+    "creative",
+    "placement",
+    "policy",
+    "schema_hash",
+    "lineage",
+    "landing_url",
+)
+
+
+def encode_payload(payload: TokenPayload) -> bytes:
+    """Write a payload as bytes, to be sealed.
+
+    Raises:
+        TokenError: if it is longer than ``MAX_PAYLOAD_BYTES``.
+    """
+    head = _HEAD.pack(
+        PAYLOAD_FORMAT,
+        payload.decision_id,
+        payload.propensity,
+        payload.generation,
+        len(payload.eligible),
+        len(payload.context),
+    )
+    parts = [head, payload.context]
+    for text in (*(getattr(payload, name) for name in _TEXTS), *payload.eligible):
+        data = text.encode()
+        parts += (_LENGTH.pack(len(data) & 0xFFFF), data)
+    encoded = b"".join(parts)
+    if len(encoded) > MAX_PAYLOAD_BYTES:
+        message = f"token payload has {len(encoded)} bytes, the limit is {MAX_PAYLOAD_BYTES}: shorten the landing URL"
+        raise TokenError(message)
+    return encoded
+
+
+def decode_payload(data: bytes) -> TokenPayload:
+    """Read what ``encode_payload`` wrote.
+
+    Raises:
+        TokenError: if the bytes are not exactly one payload of this format.
+    """
+    try:
+        version, decision_id, propensity, generation, arms, context_bytes = _HEAD.unpack_from(data)
+        if version != PAYLOAD_FORMAT or not is_decision_id(decision_id):
+            message = f"token payload has format {version}, this version reads {PAYLOAD_FORMAT}"
+            raise TokenError(message)
+        at = _HEAD.size + context_bytes
+        context = data[_HEAD.size : at]
+        texts: list[str] = []
+        for _ in range(len(_TEXTS) + arms):
+            (length,) = _LENGTH.unpack_from(data, at)
+            at += _LENGTH.size + length
+            texts.append(data[at - length : at].decode())
+    except (struct.error, UnicodeDecodeError) as error:
+        message = f"token payload of {len(data)} bytes is damaged"
+        raise TokenError(message) from error
+    if at != len(data):
+        message = f"token payload of {len(data)} bytes should end at {at}"
+        raise TokenError(message)
+    named = dict(zip(_TEXTS, texts[: len(_TEXTS)], strict=True))
+    return TokenPayload(
+        decision_id=decision_id,
+        propensity=propensity,
+        generation=generation,
+        eligible=tuple(texts[len(_TEXTS) :]),
+        context=context,
+        **named,
+    )
