@@ -1,0 +1,177 @@
+"""Settings: one documented class for each part, read from flags, ``BACKDROP_…`` variables and a TOML file.
+
+Precedence: command-line flag, environment variable, ``backdrop.toml`` (or the file that ``BACKDROP_CONFIG``
+names), default. A nested setting is written ``BACKDROP_SERVE__PORT=8080`` or, in TOML, ``[serve]`` ``port = 8080``.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings.exceptions import SettingsError as SourceError
+
+from contracts import LineageSettings, SettingsError
+
+_PROJECT = Path(__file__).resolve().parent.parent
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LineageSection(_Section):
+    """What is fixed for one learning history; another value needs another ``id``."""
+
+    id: str = Field("main", description="Lineage that learners write and that is made active when none is.")
+    window_s: float = Field(300.0, gt=0, description="Event-time window of a decision, seconds.")
+    attribution_s: float = Field(1800.0, gt=0, description="How long after its decision a click counts, seconds.")
+    grace_s: float = Field(60.0, gt=0, description="Allowance for late appends and clock differences, seconds.")
+    shards: int = Field(8, ge=1, le=1024, description="Parallel folds; shard = hash(decision id) mod shards.")
+    gamma: float = Field(1.0, gt=0, le=1, description="Factor on old statistics per closed window; 1 forgets nothing.")
+
+    def resolve(self, *, schema_hash: str, d: int) -> LineageSettings:
+        """Join these times (seconds) with the context schema into the lineage's fixed settings (milliseconds)."""
+        return LineageSettings(
+            schema_hash=schema_hash,
+            d=d,
+            window_ms=round(self.window_s * 1000),
+            attribution_ms=round(self.attribution_s * 1000),
+            grace_ms=round(self.grace_s * 1000),
+            shards=self.shards,
+            gamma=self.gamma,
+        )
+
+
+class ServeSection(_Section):
+    """The HTTP server."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8088, ge=0, le=65535, description="Port to listen on.")
+    public_url: str = Field("", description="Base of impression and click URLs; default http://host:port.")
+    media_url: str = Field("", description="Base of picture URLs; default <public_url>/media.")
+    allowed_hosts: tuple[str, ...] = Field((), description="Hosts a click may be sent to besides the item's own.")
+    redis_deadline_ms: float = Field(20.0, gt=0, description="How long a decision waits for Redis, milliseconds.")
+    body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
+    studio: bool = Field(True, description="Serve the studio page and tail the event log for it.")
+
+
+class LearnSection(_Section):
+    """The streaming learner."""
+
+    runner: Literal["prism"] = Field("prism", description="Beam runner.")
+    flush_ms: int = Field(500, ge=10, description="Interval of log time at which statistics are published.")
+    ridge: float = Field(1.0, gt=0, description="Ridge added to G when a pack is made.")
+    archive: bool = Field(True, description="Copy the event log to Parquet in the object store.")
+
+
+class GenerateSection(_Section):
+    """The batch job that makes creatives."""
+
+    catalogue: Path = Field(_PROJECT / "demo/catalogue/products.parquet", description="Products, Parquet.")
+    prompts: Path = Field(_PROJECT / "demo/catalogue/prompts.yaml", description="Prompts by category, YAML.")
+    placements: Path = Field(_PROJECT / "demo/catalogue/placements.yaml", description="Placements, YAML.")
+    backend: str = Field("procedural", description="procedural, diffusers, or one from an entry point.")
+    model_folder: Path | None = Field(None, description="Local model folder of the diffusers backend.")
+    workers: int = Field(2, ge=1, description="Worker processes.")
+
+
+class FeaturesSection(_Section):
+    """The Feast repository and what is compiled from it."""
+
+    repo: Path = Field(_PROJECT / "feature_repo", description="Folder with feature_store.yaml.")
+    context: Path = Field(_PROJECT / "feature_repo/context.yaml", description="Context schema, YAML.")
+
+
+class Settings(BaseSettings):
+    """All settings; sections below, common ones here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BACKDROP_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    home: Path = Field(Path(".backdrop"), description="Folder of all local state: objects, keys, logs, tools.")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis with features, creatives, packs, events.")
+    partitions: int = Field(4, ge=1, le=256, description="Partitions of the event log.")
+    objects_uri: str = Field("", description="Object store of pictures, manifest, archive; default <home>/objects.")
+    tools: Path = Field(_PROJECT / ".backdrop/tools", description="Folder with the prism binary.")
+    weights: Path = Field(_PROJECT / ".backdrop/weights", description="Folder with the segmentation weights.")
+    lineage: LineageSection = LineageSection.model_validate({})
+    serve: ServeSection = ServeSection.model_validate({})
+    learn: LearnSection = LearnSection.model_validate({})
+    generate: GenerateSection = GenerateSection.model_validate({})
+    features: FeaturesSection = FeaturesSection.model_validate({})
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: flags, environment, TOML file."""
+        del dotenv_settings, file_secret_settings
+        toml = Path(os.environ.get("BACKDROP_CONFIG", "backdrop.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)
+
+    @property
+    def objects_location(self) -> str:
+        """Where objects live: the setting, or a folder under ``home``."""
+        return self.objects_uri or str((self.home / "objects").resolve())
+
+    @property
+    def public_url(self) -> str:
+        """Base URL of the server as browsers see it."""
+        return self.serve.public_url or f"http://{self.serve.host}:{self.serve.port}"
+
+    @property
+    def media_url(self) -> str:
+        """Base URL of pictures."""
+        return self.serve.media_url or f"{self.public_url}/media"
+
+    @property
+    def plan_path(self) -> Path:
+        """The compiled read plan."""
+        return self.home / "features" / "plan.json"
+
+    @property
+    def schema_path(self) -> Path:
+        """The compiled context schema."""
+        return self.home / "features" / "context.json"
+
+    @property
+    def keyring_path(self) -> Path:
+        """The token keys."""
+        return self.home / "keys" / "keyring.json"
+
+
+def load_settings(**flags: object) -> Settings:
+    """Read the settings; ``flags`` (nested dicts, ``None`` = not given) win over everything else.
+
+    Raises:
+        SettingsError: naming each setting that is wrong and why.
+    """
+    config = os.environ.get("BACKDROP_CONFIG")
+    if config is not None and not Path(config).is_file():
+        message = f"BACKDROP_CONFIG names {config!r}, which is not a file: correct the path or unset it"
+        raise SettingsError(message)
+    try:
+        return Settings(**_given(flags))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {str(problem['input'])[:80]!r})"
+            for problem in error.errors()
+        )
+        message = f"settings are not valid: {problems}"
+        raise SettingsError(message) from error
+    except (SourceError, ValueError) as error:
+        message = f"settings cannot be read: {error}"
+        raise SettingsError(message) from error
+
+
+def _given(flags: dict[str, object]) -> dict[str, object]:
+    nested = {name: _given(value) if isinstance(value, dict) else value for name, value in flags.items()}
+    return {name: value for name, value in nested.items() if value is not None and value != {}}
