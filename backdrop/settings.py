@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from contracts import LineageSettings, SettingsError
@@ -88,7 +93,11 @@ class Settings(BaseSettings):
     """All settings; sections below, common ones here."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BACKDROP_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="BACKDROP_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     home: Path = Field(Path(".backdrop"), description="Folder of all local state: objects, keys, logs, tools.")
@@ -159,7 +168,7 @@ def load_settings(**flags: object) -> Settings:
         message = f"BACKDROP_CONFIG names {config!r}, which is not a file: correct the path or unset it"
         raise SettingsError(message)
     try:
-        return Settings(**_given(flags))
+        return Settings.model_validate(_given(flags))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {str(problem['input'])[:80]!r})"

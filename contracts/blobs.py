@@ -122,7 +122,9 @@ def decode_statistics(data: bytes) -> StatisticsBlob:
             counts={
                 key: pair
                 for key, pair in zip(
-                    zip(policies, arms, placements, strict=True), zip(shown, clicked, strict=True), strict=True
+                    zip(policies, arms, placements, strict=True),
+                    zip(shown, clicked, strict=True),
+                    strict=True,
                 )
             },
         )

@@ -14,6 +14,7 @@ FACTS_FORMAT = 1
 IMPRESSION = 0
 CLICK = 1
 MAX_BATCH_ROWS = 100_000
+MAX_D = 4096
 
 _NAMES = pa.dictionary(pa.int32(), pa.utf8())
 
@@ -110,7 +111,12 @@ def encode_facts(facts: Sequence[Fact], *, d: int, schema_hash: str, lineage: st
         for field in schema
     ]
     batch = pa.RecordBatch.from_arrays(columns, schema=schema)
-    metadata = {"format": f"facts/{FACTS_FORMAT}", "schema_hash": schema_hash, "lineage": lineage, "d": str(d)}
+    metadata = {
+        "format": f"facts/{FACTS_FORMAT}",
+        "schema_hash": schema_hash,
+        "lineage": lineage,
+        "d": str(d),
+    }
     return write_stream(batch, metadata)
 
 
@@ -127,7 +133,7 @@ def decode_facts(blob: bytes) -> FactBatch:
     except (KeyError, ValueError) as error:
         message = f"facts batch names no usable d: {metadata.get('d')!r}"
         raise FormatError(message) from error
-    if not 0 < d <= 4096 or not batch.schema.equals(facts_schema(d)):
+    if not 0 < d <= MAX_D or not batch.schema.equals(facts_schema(d)):
         message = f"facts batch does not have the columns of format {FACTS_FORMAT} with d = {d}"
         raise FormatError(message)
     if batch.num_rows > MAX_BATCH_ROWS:

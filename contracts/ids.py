@@ -15,8 +15,9 @@ MAX_USER_CHARS = 256
 DECISION_ID_BYTES = 16
 MAX_DECISION_MS = (1 << 48) - 1
 
-_NAME = re.compile(r"[\w.~@+-]{1,%d}" % MAX_NAME_CHARS)
+_NAME = re.compile(rf"[\w.~@+-]{{1,{MAX_NAME_CHARS}}}")
 _UUID_VERSION = 7
+_UUID_VARIANT = 0b10
 
 
 def check_name(kind: str, value: str) -> str:
@@ -28,9 +29,7 @@ def check_name(kind: str, value: str) -> str:
         InvalidInputError: naming the kind, the value and the rule.
     """
     if _NAME.fullmatch(value) is None or value in {".", ".."}:
-        message = (
-            f"{kind} {value[:80]!r} is not a valid name: use 1 to {MAX_NAME_CHARS} letters, digits or _ . ~ @ + -"
-        )
+        message = f"{kind} {value[:80]!r} is not a valid name: use 1 to {MAX_NAME_CHARS} letters, digits or _ . ~ @ + -"
         raise InvalidInputError(message)
     return value
 
@@ -64,7 +63,7 @@ def new_decision_id(now_ms: int, random_bytes: Callable[[int], bytes] = secrets.
 
 def is_decision_id(value: bytes) -> bool:
     """Tell whether ``value`` is a 16-byte UUID of version 7 and the RFC's variant."""
-    return len(value) == DECISION_ID_BYTES and value[6] >> 4 == _UUID_VERSION and value[8] >> 6 == 0b10
+    return len(value) == DECISION_ID_BYTES and value[6] >> 4 == _UUID_VERSION and value[8] >> 6 == _UUID_VARIANT
 
 
 def decision_ms(decision_id: bytes) -> int:

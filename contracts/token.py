@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 
 from contracts.errors import TokenError
-from contracts.ids import DECISION_ID_BYTES, decision_ms, is_decision_id
+from contracts.ids import decision_ms, is_decision_id
 
 PAYLOAD_FORMAT = 1
 MAX_PAYLOAD_BYTES = 4096

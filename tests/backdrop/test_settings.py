@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from backdrop.settings import load_settings
+from contracts import InvalidInputError, SettingsError
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BACKDROP_CONFIG", raising=False)
+
+
+def test_flags_win_over_environment_which_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "backdrop.toml").write_text('partitions = 2\n[serve]\nport = 1001\nhost = "0.0.0.0"\nstudio = false\n')
+    monkeypatch.setenv("BACKDROP_SERVE__PORT", "1002")
+    monkeypatch.setenv("BACKDROP_SERVE__HOST", "127.0.0.2")
+    settings = load_settings(serve={"port": 1003, "host": None})
+    assert (settings.serve.port, settings.serve.host, settings.serve.studio) == (1003, "127.0.0.2", False)
+    assert settings.partitions == 2
+
+
+def test_urls_and_paths_follow_from_what_is_set() -> None:
+    settings = load_settings(serve={"host": "127.0.0.1", "port": 9000}, home=Path("state"))
+    assert settings.public_url == "http://127.0.0.1:9000"
+    assert settings.media_url == "http://127.0.0.1:9000/media"
+    assert settings.objects_location == str(Path("state/objects").resolve())
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"serve": {"port": 99_999}}, "serve.port"),
+        ({"serve": {"prot": 1}}, "serve.prot"),
+        ({"lineage": {"gamma": 0}}, "lineage.gamma"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_wrong_setting_is_named(flags: dict[str, object], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        load_settings(**flags)
+
+
+def test_a_broken_or_absent_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "backdrop.toml").write_text("[serve\n")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings()
+    monkeypatch.setenv("BACKDROP_CONFIG", "nowhere.toml")
+    with pytest.raises(SettingsError, match="nowhere.toml"):
+        load_settings()
+
+
+def test_seconds_become_the_lineages_milliseconds() -> None:
+    section = load_settings(lineage={"window_s": 10, "attribution_s": 20, "grace_s": 0.5}).lineage
+    resolved = section.resolve(schema_hash="h", d=4)
+    assert (resolved.window_ms, resolved.attribution_ms, resolved.grace_ms) == (10_000, 20_000, 500)
+    with pytest.raises(InvalidInputError, match="d = 0"):
+        section.resolve(schema_hash="h", d=0)
