@@ -10,7 +10,7 @@ $(error Python 3.11 was not found on PATH: install python3.11, or run make PYTHO
 endif
 
 BIN := .venv/bin
-SETUP := $(PYTHON) -m backdrop.setup
+SETUP := $(PYTHON) -m backdrop.bootstrap
 
 .PHONY: help setup setup-test setup-diffusers demo test check fmt lock doctor clean distclean
 
@@ -42,8 +42,8 @@ fmt: setup-test ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: setup-test ## resolve the dependencies of setup.py again and write locks/
-	@$(SETUP) lock
+lock: ## resolve the dependencies of setup.py again and write locks/ (ARGS=--upgrade for the newest)
+	@$(SETUP) lock $(ARGS)
 
 doctor: ## check this machine and say what is missing
 	@$(PYTHON) -m backdrop.doctor

