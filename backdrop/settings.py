@@ -15,7 +15,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from pydantic_settings.exceptions import SettingsError as SourceError
 
 from contracts import LineageSettings, SettingsError
 
@@ -175,9 +174,6 @@ def load_settings(**flags: object) -> Settings:
             for problem in error.errors()
         )
         message = f"settings are not valid: {problems}"
-        raise SettingsError(message) from error
-    except (SourceError, ValueError) as error:
-        message = f"settings cannot be read: {error}"
         raise SettingsError(message) from error
 
 
