@@ -13,6 +13,9 @@ from contracts.blobs import (
 )
 from contracts.catalogue import CreativeRef, CreativeSpec, Placement, Product, Prompt
 from contracts.clock import Clock, ManualClock, SystemClock
+from contracts.context import ContextSchema
+from contracts.context_fields import Bias, ContextField, Cross, Hashed, Numeric, OneHot, Present
+from contracts.encoder import CONTEXT_SCALE
 from contracts.errors import (
     BackdropError,
     FormatError,
@@ -40,11 +43,22 @@ from contracts.ids import (
 )
 from contracts.lineage import DEFAULT_FLUSH_MS, LineageSettings
 from contracts.log import ORIGIN, EventLog, LogEntry, LogRead, Position
+from contracts.plan import (
+    PlannedEntity,
+    PlannedFeature,
+    PlannedView,
+    ReadPlan,
+    entity_key,
+    key_prefix,
+    key_value,
+    references_of,
+)
 from contracts.policy import LINUCB, ORIGINAL, POLICIES, RANDOM, TrafficPolicy
 from contracts.token import TokenPayload, decode_payload, encode_payload
 
 __all__ = [
     "CLICK",
+    "CONTEXT_SCALE",
     "DEFAULT_FLUSH_MS",
     "IMPRESSION",
     "LINUCB",
@@ -54,27 +68,39 @@ __all__ = [
     "POLICIES",
     "RANDOM",
     "BackdropError",
+    "Bias",
     "Clock",
+    "ContextField",
+    "ContextSchema",
     "CountKey",
     "CreativeRef",
     "CreativeSpec",
+    "Cross",
     "EventLog",
     "Fact",
     "FactBatch",
     "FormatError",
     "GapError",
+    "Hashed",
     "InvalidInputError",
     "LineageError",
     "LineageSettings",
     "LogEntry",
     "LogRead",
     "ManualClock",
+    "Numeric",
     "NumericalError",
+    "OneHot",
     "PackBlob",
     "Placement",
+    "PlannedEntity",
+    "PlannedFeature",
+    "PlannedView",
     "Position",
+    "Present",
     "Product",
     "Prompt",
+    "ReadPlan",
     "SettingsError",
     "SetupError",
     "StatisticsBlob",
@@ -96,11 +122,15 @@ __all__ = [
     "encode_pack",
     "encode_payload",
     "encode_statistics",
+    "entity_key",
     "facts_schema",
     "is_decision_id",
+    "key_prefix",
+    "key_value",
     "keys",
     "new_decision_id",
     "packed_length",
+    "references_of",
     "shard_of",
     "window_of",
 ]
