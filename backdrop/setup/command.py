@@ -29,7 +29,7 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return the exit status; every failure is one sentence on standard error."""
-    console = Console(sys.stdout, sys.stdout.isatty())
+    console = Console(sys.stdout, sys.stdout.isatty(), shutil.get_terminal_size().columns)
     layout = Layout(Path(__file__).resolve().parents[2])
     signals = Signals()
     signals.install()

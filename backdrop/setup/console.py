@@ -46,11 +46,13 @@ class Progress:
             return
         self.drawn_s = now_s
         self.drawn = True
-        text = f"  {self.label} {bar(done, total, elapsed_s)}"
+        shown = bar(done, total, elapsed_s)
         if self.console.is_terminal:
-            self.console.write(f"\r\033[K{text}")
+            # A line that wraps cannot be redrawn in place.
+            label = self.label[: max(self.console.columns - len(shown) - 4, 8)]
+            self.console.write(f"\r\033[K  {label} {shown}")
         else:
-            self.console.write(f"{text}\n")
+            self.console.write(f"  {self.label}: {shown if total else f'still running, {elapsed_s:.0f} s'}\n")
 
     def close(self, outcome: str) -> None:
         """Replace the bar by its outcome and the time it took."""
@@ -66,11 +68,13 @@ class Console:
     Attributes:
         stream: where text goes.
         is_terminal: bars are redrawn in place; else at most one line every ten seconds.
+        columns: width of the terminal.
         clock: monotonic seconds.
     """
 
     stream: TextIO
     is_terminal: bool
+    columns: int = 80
     clock: Callable[[], float] = time.monotonic
 
     def write(self, text: str) -> None:

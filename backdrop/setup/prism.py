@@ -116,7 +116,7 @@ class PrismSetup:
             }
         self.runner.run(
             [str(go), "install", PRISM_PACKAGE],
-            label=f"Prism {BEAM_VERSION}, built with {go} (about three minutes, once)",
+            label=f"Prism {BEAM_VERSION}, built with Go (about three minutes, once)",
             fix=_FIX,
             env=env,
         )
