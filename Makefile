@@ -12,6 +12,10 @@ endif
 BIN := .venv/bin
 SETUP := $(PYTHON) -m backdrop.bootstrap
 
+# Libraries that would report their use to their makers are told not to.
+export ORT_DISABLE_TELEMETRY := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+
 .PHONY: help setup setup-test setup-diffusers demo test check fmt lock doctor clean distclean
 
 help: ## list every target

@@ -34,6 +34,8 @@ def child_env(env: Mapping[str, str]) -> dict[str, str]:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
+        # onnxruntime reports its use to its maker from the first import on, unless told otherwise.
+        "ORT_DISABLE_TELEMETRY": "1",
     }
 
 

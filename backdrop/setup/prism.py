@@ -111,6 +111,7 @@ class PrismSetup:
                 "GOPATH": str(work / "path"),
                 "GOCACHE": str(work / "cache"),
                 "GOENV": "off",
+                "XDG_CONFIG_HOME": str(work / "config"),
                 "GOFLAGS": "-modcacherw",
                 "GOTOOLCHAIN": "local",
             }
