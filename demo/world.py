@@ -133,6 +133,11 @@ class World:
         scale = self.appetite[users] * self.base[items, placements]
         return np.asarray(scale * self.lift[self.segment[users], items, placements, arms], dtype=np.float64)
 
+    def chance(self, user: int, item: int, placement: int, arm: int) -> float:
+        """Click probability of one request."""
+        scale = self.appetite[user] * self.base[item, placement]
+        return float(scale * self.lift[self.segment[user], item, placement, arm])
+
     def alternatives(
         self, users: NDArray[np.int64], items: NDArray[np.int64], placements: NDArray[np.int64]
     ) -> Alternatives:
