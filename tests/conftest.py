@@ -10,6 +10,8 @@ from hypothesis import settings
 # Tests and what they start neither report to library makers nor look for models on a hub.
 os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 
+pytest_plugins = ["tests.redis_fixtures"]
+
 settings.register_profile("local", deadline=None, max_examples=50, print_blob=True)
 settings.register_profile("deep", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "local"))

@@ -1,0 +1,132 @@
+"""Connections to Redis: stated timeouts, binary replies, one error tree, typed calls."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis import exceptions
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.retry import Retry
+
+from contracts import InvalidInputError, StoreError, UnavailableError
+
+DEFAULT_TIMEOUT_S = 5.0
+DEFAULT_RETRIES = 2
+MAX_ASYNC_CONNECTIONS = 64
+
+Command = tuple[str | bytes | int | float, ...]
+
+# Answers that say "not now": a full memory, a log that cannot be written, a replica, a server that is loading.
+_LATER = ("OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS")
+
+
+def connect(url: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, retries: int = DEFAULT_RETRIES) -> redis.Redis:
+    """Make a client for ``redis://``, ``rediss://`` or ``unix://``; it connects at its first command.
+
+    A command is sent again up to ``retries`` times after a broken connection, so it may be applied twice:
+    every write of this package allows that. Replies are bytes.
+
+    Raises:
+        InvalidInputError: if the URL is none that redis understands.
+    """
+    with _checked(url):
+        return redis.Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries),
+        )
+
+
+def connect_async(
+    url: str, *, timeout_s: float = 1.0, max_connections: int = MAX_ASYNC_CONNECTIONS
+) -> redis.asyncio.Redis:
+    """Make an asyncio client that never waits twice: a page that waits gets its fallback instead.
+
+    A connection that turns out to be broken is made anew once. At most ``max_connections`` are open; a command
+    waits up to ``timeout_s`` for one, and as long for its answer.
+
+    Raises:
+        InvalidInputError: if the URL is none that redis understands.
+    """
+    with _checked(url):
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=AsyncRetry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
+            max_connections=max_connections,
+            timeout=timeout_s,
+        )
+        return redis.asyncio.Redis.from_pool(pool)
+
+
+@contextmanager
+def translated(doing: str = "talk to Redis") -> Iterator[None]:
+    """Turn errors of the redis client into this project's own; ``doing`` completes "could not ...".
+
+    Raises:
+        UnavailableError: if Redis did not answer, or answered that it cannot now.
+        StoreError: if Redis refused the command.
+    """
+    try:
+        yield
+    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+        message = f"could not {doing}: Redis did not answer ({error}): check that it runs and is reachable"
+        raise UnavailableError(message) from error
+    except exceptions.RedisError as error:
+        message = f"could not {doing}: Redis answered {error}"
+        if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith(_LATER):
+            raise UnavailableError(message) from error
+        raise StoreError(message) from error
+
+
+def command(client: redis.Redis, *words: str | bytes | int | float) -> Any:
+    """Run one command; the answer is parsed as the redis client does for its name."""
+    run: Callable[..., Any] = client.execute_command
+    return run(*words)
+
+
+def transaction(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
+    """Run commands in one MULTI/EXEC round trip and return their answers."""
+    with client.pipeline(transaction=True) as pipe:
+        queue: Callable[..., object] = pipe.execute_command
+        for words in commands:
+            queue(*words)
+        return pipe.execute()
+
+
+def pipeline(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
+    """Run commands in one round trip, not atomically, and return their answers."""
+    with client.pipeline(transaction=False) as pipe:
+        queue: Callable[..., object] = pipe.execute_command
+        for words in commands:
+            queue(*words)
+        return pipe.execute()
+
+
+async def command_async(client: redis.asyncio.Redis, *words: str | bytes | int | float) -> Any:
+    """Run one command; asyncio twin of ``command``."""
+    run: Callable[..., Any] = client.execute_command
+    return await run(*words)
+
+
+async def transaction_async(client: redis.asyncio.Redis, commands: Sequence[Command]) -> list[Any]:
+    """Run commands in one MULTI/EXEC round trip; asyncio twin of ``transaction``."""
+    async with client.pipeline(transaction=True) as pipe:
+        queue: Callable[..., object] = pipe.execute_command
+        for words in commands:
+            queue(*words)
+        return await pipe.execute()
+
+
+@contextmanager
+def _checked(url: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        message = f"Redis URL {url!r} is not valid: use redis://host:port/0, rediss://... or unix:///path ({error})"
+        raise InvalidInputError(message) from error
