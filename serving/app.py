@@ -1,0 +1,89 @@
+"""The ASGI application: routes to handlers, errors to JSON, a life from start to drained."""
+
+import structlog
+
+from contracts import Clock, InvalidInputError, SystemClock, UnavailableError
+from serving.config import ServerConfig
+from serving.http import (
+    ClientGoneError,
+    Receive,
+    Request,
+    RequestError,
+    Router,
+    Scope,
+    Send,
+    error_response,
+)
+from serving.wiring import Preloaded, preload, running
+
+_log = structlog.get_logger("serving.app")
+_STARTING = error_response(503, "starting", "the server is starting: try again in a moment", ((b"retry-after", b"1"),))
+
+
+class App:
+    """One server's ASGI application; call ``create_app`` to make it."""
+
+    def __init__(self, config: ServerConfig, preloaded: Preloaded, clock: Clock) -> None:
+        """Keep what start-up needs."""
+        self._config = config
+        self._preloaded = preloaded
+        self._clock = clock
+        self._router: Router | None = None
+        self._metrics = preloaded.metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name, response = "none", _STARTING
+        if self._router is not None:
+            try:
+                route, tail = self._router.match(scope["method"], scope["path"])
+                name = route.name
+                request = Request(scope["path"], tail, scope["query_string"], scope["headers"], receive)
+                response = await route.handler(request)
+            except RequestError as error:
+                self._metrics.rejected(error.reason)
+                response = error_response(error.status, error.reason, error.detail, error.headers)
+            except ClientGoneError:
+                return
+            except InvalidInputError as error:
+                self._metrics.rejected("invalid_value")
+                response = error_response(400, "invalid_value", str(error))
+            except UnavailableError as error:
+                response = error_response(503, "unavailable", str(error), ((b"retry-after", b"1"),))
+            except Exception:
+                _log.exception("request_broke", route=name)
+                response = error_response(500, "internal", "a defect of the server: its log says more")
+        self._metrics.request(name, response.status)
+        await response.send(send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        phase = "startup"
+        try:
+            async with running(self._config, self._preloaded, self._clock) as router:
+                self._router = router
+                phase = "shutdown"
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                self._router = None
+        except Exception as error:
+            _log.exception("server_broke", phase=phase)
+            await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(config: ServerConfig, clock: Clock | None = None) -> App:
+    """Make the server of ``config``; files are read here, Redis is reached for when the server starts.
+
+    Raises:
+        SettingsError: if the read plan, context schema or key ring cannot be used.
+    """
+    used = clock or SystemClock()
+    return App(config, preload(config, used), used)

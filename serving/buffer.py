@@ -1,0 +1,146 @@
+"""The event buffer: pixels and clicks answer at once, their facts reach the log in batches behind them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from contracts import Position, StoreError
+from serving.facts import Signed, blobs_of
+from serving.metrics import Metrics
+
+_FIRST_RETRY_S = 0.05
+_LAST_RETRY_S = 1.0
+
+_log = structlog.get_logger("serving.buffer")
+
+
+class AsyncLog(Protocol):
+    """The writing side of the event log."""
+
+    async def append(self, partition: int, blobs: Sequence[bytes]) -> tuple[Position, ...]:
+        """Append blobs in order; returns when the log has them."""
+        ...
+
+    async def clock_ms(self) -> int:
+        """The log's own clock."""
+        ...
+
+
+class EventBuffer:
+    """Holds facts until the log has them: bounded, batched, patient while the log is away.
+
+    What is beyond ``capacity`` facts is dropped and counted. Facts whose append ended without an answer are
+    appended again; the log may then hold them twice, which the learner's sets take in their stride.
+    """
+
+    def __init__(
+        self,
+        log: AsyncLog,
+        metrics: Metrics,
+        *,
+        partitions: int,
+        capacity: int,
+        batch: int,
+        flush_s: float,
+        timeout_s: float,
+    ) -> None:
+        """Begin empty."""
+        self._log = log
+        self._metrics = metrics
+        self._partitions = partitions
+        self._capacity = capacity
+        self._batch = batch
+        self._flush_s = flush_s
+        self._timeout_s = timeout_s
+        self._waiting: deque[Signed] = deque()
+        self._unsent: deque[tuple[bytes, int]] = deque()
+        self._unsent_facts = 0
+        self._partition = 0
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    def __len__(self) -> int:
+        """Count the facts that the log does not have yet."""
+        return len(self._waiting) + self._unsent_facts
+
+    @property
+    def full(self) -> bool:
+        """Whether the next fact would be dropped."""
+        return len(self) >= self._capacity
+
+    def put(self, signed: Signed) -> bool:
+        """Take a fact; returns False, and counts, if there is no room."""
+        if self.full:
+            self._metrics.dropped("buffer_overflow", 1)
+            return False
+        self._waiting.append(signed)
+        if not self._wake.is_set():
+            self._wake.set()
+        return True
+
+    async def append_now(self, signed: Sequence[Signed]) -> None:
+        """Append facts and return when the log has them.
+
+        Raises:
+            StoreError: if the log did not confirm them in time (it may have them all the same).
+        """
+        await self._append([blob for blob, _ in blobs_of(signed)])
+
+    async def run(self) -> None:
+        """Flush until ``close``; to be run as a task."""
+        retry_s = _FIRST_RETRY_S
+        while not (self._closing and len(self) == 0):
+            if len(self) == 0:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            if len(self._waiting) < self._batch and not self._closing:
+                await asyncio.sleep(self._flush_s)
+            try:
+                await self._flush()
+                retry_s = _FIRST_RETRY_S
+            except StoreError as error:
+                _log.warning("event_log_away", error=str(error), facts_waiting=len(self))
+                await asyncio.sleep(retry_s)
+                retry_s = min(retry_s * 2, _LAST_RETRY_S)
+
+    async def close(self, task: asyncio.Task[None], drain_s: float) -> None:
+        """Let ``task`` (of ``run``) write what is left, at most ``drain_s`` long; the rest is dropped and counted."""
+        self._closing = True
+        self._wake.set()
+        await asyncio.wait([task], timeout=drain_s)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if len(self):
+            self._metrics.dropped("shutdown", len(self))
+            _log.error("facts_lost_at_shutdown", facts=len(self))
+
+    async def _flush(self) -> None:
+        if not self._unsent:
+            batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+            self._unsent.extend(blobs_of(batch))
+            self._unsent_facts = len(batch)
+        while self._unsent:
+            blob, facts = self._unsent[0]
+            await self._append([blob])
+            self._unsent.popleft()
+            self._unsent_facts -= facts
+        self._metrics.buffered_facts.set(len(self))
+
+    async def _append(self, blobs: Sequence[bytes]) -> None:
+        self._partition = (self._partition + 1) % self._partitions
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._log.append(self._partition, blobs)
+        except TimeoutError:
+            self._metrics.append("timeout")
+            message = f"the event log did not confirm within {self._timeout_s} s"
+            raise StoreError(message) from None
+        except StoreError:
+            self._metrics.append("failed")
+            raise
+        self._metrics.append("ok")

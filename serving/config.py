@@ -1,0 +1,94 @@
+"""Everything the server is told at start."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts import InvalidInputError
+
+_POSITIVE = (
+    "partitions",
+    "window_ms",
+    "attribution_ms",
+    "grace_ms",
+    "refresh_ms",
+    "read_deadline_ms",
+    "append_timeout_ms",
+    "flush_ms",
+    "flush_facts",
+    "buffer_facts",
+    "body_limit_bytes",
+    "body_timeout_ms",
+    "max_items",
+    "max_events",
+    "remembered_slots",
+    "clock_check_ms",
+    "drain_ms",
+    "studio_history_ms",
+)
+_MAX_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Settings of one server process; times in milliseconds, sizes in bytes or pieces.
+
+    ``plan_path`` holds the compiled read plan and ``schema_path`` the context schema; ``objects_root`` is the
+    folder that ``/media`` serves (None: nothing is served); ``public_base_url`` starts impression and click
+    URLs ("" means ``http://host:port``), ``media_base_url`` stands before creative URLs that begin with ``/``.
+    Clicks are redirected to an item's own URL or to a request's URL whose host is in ``allowed_hosts``.
+    ``remembered_slots`` (item, placement) pairs stay in memory for the times Redis is away.
+    """
+
+    redis_url: str
+    plan_path: Path
+    schema_path: Path
+    keyring_path: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    objects_root: Path | None = None
+    media_base_url: str = ""
+    public_base_url: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    partitions: int = 4
+    window_ms: int = 300_000
+    attribution_ms: int = 1_800_000
+    grace_ms: int = 60_000
+    refresh_ms: int = 1_000
+    read_deadline_ms: int = 20
+    append_timeout_ms: int = 2_000
+    flush_ms: int = 25
+    flush_facts: int = 512
+    buffer_facts: int = 65_536
+    body_limit_bytes: int = 262_144
+    body_timeout_ms: int = 5_000
+    max_items: int = 100
+    max_events: int = 1_000
+    remembered_slots: int = 20_000
+    clock_check_ms: int = 10_000
+    drain_ms: int = 5_000
+    studio: bool = False
+    studio_history_ms: int = 3_600_000
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work.
+
+        Raises:
+            InvalidInputError: naming the field, its value and the limit.
+        """
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                message = f"{name} = {getattr(self, name)}: must be at least 1"
+                raise InvalidInputError(message)
+        if not 0 < self.port <= _MAX_PORT:
+            message = f"port = {self.port}: must be between 1 and {_MAX_PORT}"
+            raise InvalidInputError(message)
+
+    @property
+    def base_url(self) -> str:
+        """What impression and click URLs begin with, without a slash at the end."""
+        return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def counting_ms(self) -> int:
+        """Age of a decision beyond which its events no longer count."""
+        return self.attribution_ms + self.grace_ms

@@ -1,0 +1,281 @@
+"""POST /v1/decide: for each item the arm to show, its picture, and sealed URLs for what happens next."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import (
+    ORIGINAL_ARM,
+    Clock,
+    InvalidInputError,
+    TokenError,
+    TokenPayload,
+    check_name,
+    check_user,
+    new_decision_id,
+)
+from serving.bodies import CreativeOut, DecideIn, DecideOut, DecisionOut, ItemIn, ModelOut
+from serving.choice import NO_CREATIVE, NO_PACK, Chosen, choose_arm, eligible_arms
+from serving.config import ServerConfig
+from serving.gather import Encoder, Gathered, Gatherer
+from serving.http import Request, RequestError, Response, decode_json, json_response, read_body
+from serving.landing import is_picture_url, is_web_url, landing_url
+from serving.memory import Slot
+from serving.metrics import Metrics
+from serving.refresh import PackTable, PolicyTable
+from serving.tokens import TokenSealer
+
+CATEGORY_TEXT = "item_profile:category"
+URL_TEXT = "item_profile:url"
+IMAGE_TEXT = "item_profile:image_url"
+NO_CATEGORY = "uncategorised"
+
+_decoder = msgspec.json.Decoder(DecideIn)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A checked request for one item."""
+
+    item: str
+    category: str | None
+    image_url: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the studio shows of a decision: the context (d,) and the scores are those that were used."""
+
+    decision_id: str
+    decided_ms: int
+    user: str
+    item: str
+    category: str
+    placement: str
+    policy: str
+    chosen: Chosen
+    context: NDArray[np.int16]
+    creative_url: str | None
+    flags: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Decider:
+    """Answers decide requests; everything it needs is in memory but for one round trip to Redis.
+
+    ``watch`` sees every decision.
+    """
+
+    config: ServerConfig
+    gatherer: Gatherer
+    encoder: Encoder
+    policies: PolicyTable
+    packs: PackTable
+    sealer: TokenSealer
+    clock: Clock
+    metrics: Metrics
+    watch: Callable[[Seen], None] | None = None
+    _allowed_hosts: frozenset[str] = field(init=False)
+    _impressions: str = field(init=False)
+    _clicks: str = field(init=False)
+    _media: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what is the same for every request."""
+        self._allowed_hosts = frozenset(host.lower() for host in self.config.allowed_hosts)
+        self._impressions = f"{self.config.base_url}/v1/i/"
+        self._clicks = f"{self.config.base_url}/v1/c/"
+        self._media = self.config.media_base_url.rstrip("/") or self.config.base_url
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a decide request; only what is wrong with the request itself gets an error."""
+        started = time.perf_counter()
+        body = await read_body(request, self.config.body_limit_bytes, self.config.body_timeout_ms)
+        user, placement, asks = check_request(decode_json(_decoder, body), self.config.max_items)
+        answer = await self.decide(user, placement, asks)
+        self.metrics.stage("total", time.perf_counter() - started)
+        return json_response(200, answer)
+
+    async def decide(self, user: str, placement: str, asks: list[Ask]) -> DecideOut:
+        """Decide for a user and placement.
+
+        Raises:
+            RequestError: 404 if the stores answered and know neither of the items nor of the placement.
+        """
+        now_ms = self.clock.now_ms()
+        gathered = await self.gatherer.gather(user, [ask.item for ask in asks], placement, now_ms)
+        _refuse_unknown(asks, placement, gathered)
+        decided = time.perf_counter()
+        policy = self.policies.traffic.policy_of(user)
+        decisions = [
+            self._decide_one(user, placement, policy, ask, gathered, row, now_ms) for row, ask in enumerate(asks)
+        ]
+        self.metrics.stage("choose", time.perf_counter() - decided)
+        flags = _request_flags(gathered, policy_loaded=self.policies.loaded)
+        self.metrics.request_flags(flags)
+        return DecideOut(decisions, self._model(asks[0], gathered.slots[0], now_ms), flags)
+
+    def _decide_one(
+        self, user: str, placement: str, policy: str, ask: Ask, gathered: Gathered, row: int, now_ms: int
+    ) -> DecisionOut:
+        traffic = self.policies.traffic
+        slot, context = gathered.slots[row], gathered.contexts[row]
+        category = _category(ask, slot)
+        decision_id = new_decision_id(now_ms)
+        text_id = str(uuid.UUID(bytes=decision_id))
+        chosen = choose_arm(
+            policy,
+            eligible_arms(
+                slot.creatives,
+                self.policies.inactive(category),
+                include_original=traffic.include_original,
+            ),
+            context,
+            # Without features every user looks alike: better an even choice than a confident one.
+            self.packs.get(category) if gathered.live else None,
+            schema_hash=self.encoder.hash,
+            alpha=traffic.alpha_of(category),
+            epsilon=traffic.epsilon_of(category),
+            key=decision_id,
+        )
+        creative = self._creative(chosen.arm, ask, slot)
+        landing, refused = landing_url(ask.url, slot.texts.get(URL_TEXT, ""), self._allowed_hosts)
+        flags = tuple(
+            flag
+            for flag, holds in (
+                (chosen.flag or "", chosen.flag is not None and (gathered.live or chosen.flag != NO_PACK)),
+                (NO_CREATIVE, creative is None and chosen.flag != NO_CREATIVE),
+                ("stale_features", gathered.stale[row]),
+                ("remembered_creatives", gathered.remembered[row]),
+                ("no_category", category == NO_CATEGORY),
+                ("landing_refused", refused),
+            )
+            if holds
+        )
+        payload = TokenPayload(
+            decision_id=decision_id,
+            user=user,
+            item=ask.item,
+            category=category,
+            arm=chosen.arm,
+            creative=(creative.id if creative else None) or "",
+            placement=placement,
+            policy=policy,
+            eligible=chosen.eligible,
+            propensity=chosen.propensity,
+            generation=chosen.generation,
+            context=context.astype("<i2").tobytes(),
+            schema_hash=self.encoder.hash,
+            lineage=self.packs.lineage or "",
+            landing_url=landing,
+        )
+        token = self._seal(payload)
+        self.metrics.decision(policy, flags)
+        if self.watch is not None:
+            url = creative.url if creative else None
+            self.watch(Seen(text_id, now_ms, user, ask.item, category, placement, policy, chosen, context, url, flags))
+        return DecisionOut(
+            ask.item,
+            text_id,
+            chosen.arm,
+            creative,
+            chosen.propensity,
+            policy,
+            self._impressions + token,
+            self._clicks + token,
+            flags,
+        )
+
+    def _creative(self, arm: str, ask: Ask, slot: Slot) -> CreativeOut | None:
+        found = slot.creatives.get(arm)
+        if found is not None:
+            url = self._media + found.url if found.url.startswith("/") else found.url
+            return CreativeOut(found.creative_id, url, found.width, found.height)
+        if arm == ORIGINAL_ARM:
+            for photo in (ask.image_url, slot.texts.get(IMAGE_TEXT)):
+                if photo and is_picture_url(photo):
+                    return CreativeOut(None, photo, None, None)
+        return None
+
+    def _seal(self, payload: TokenPayload) -> str:
+        try:
+            return self.sealer.seal(payload)
+        except TokenError as error:
+            raise RequestError(400, "too_long", str(error)) from None
+
+    def _model(self, ask: Ask, slot: Slot, now_ms: int) -> ModelOut | None:
+        pack = self.packs.get(_category(ask, slot))
+        if pack is None:
+            return None
+        return ModelOut(pack.model.lineage, pack.model.generation, max(0, now_ms - pack.loaded_ms))
+
+
+def check_request(body: DecideIn, max_items: int) -> tuple[str, str, list[Ask]]:
+    """Check the ids and URLs of a request: the user, the placement, one ``Ask`` an item.
+
+    Raises:
+        RequestError: 400, naming the value and the rule.
+    """
+    items = body.items if body.items is not None else [body.item] if body.item is not None else []
+    if body.items is not None and body.item is not None:
+        raise RequestError(400, "wrong_count", "send items, or item for a single one, not both")
+    if not 0 < len(items) <= max_items:
+        raise RequestError(400, "wrong_count", f"{len(items)} items: send 1 to {max_items} in items, or one in item")
+    try:
+        user, placement = check_user(body.user), check_name("placement", body.placement)
+        return user, placement, [_ask(item) for item in items]
+    except RequestError:
+        raise
+    except InvalidInputError as error:
+        raise RequestError(400, "invalid_id", str(error)) from None
+
+
+def _ask(item: ItemIn) -> Ask:
+    check_name("item", item.id)
+    if item.category is not None:
+        check_name("category", item.category)
+    for name, url, good in (("image_url", item.image_url, is_picture_url), ("url", item.url, is_web_url)):
+        if url is not None and not good(url):
+            detail = f"{name} {url[:120]!r} of item {item.id!r}: use an absolute http or https URL in plain ASCII"
+            raise RequestError(400, "invalid_url", detail)
+    return Ask(item.id, item.category, item.image_url, item.url)
+
+
+def _refuse_unknown(asks: list[Ask], placement: str, gathered: Gathered) -> None:
+    """Refuse what nobody can answer: only when the stores were asked, and the request brings no picture itself."""
+    if not gathered.live or any(slot.creatives for slot in gathered.slots) or any(ask.image_url for ask in asks):
+        return
+    if not any(slot.texts for slot in gathered.slots):
+        named = ", ".join(ask.item for ask in asks[:5])
+        detail = f"no features, creatives or image_url for {named}: check the ids, or send image_url with the items"
+        raise RequestError(404, "unknown_item", detail)
+    if not gathered.placement_known:
+        detail = f"placement {placement!r} has no features and no creatives: check its id, or send image_url"
+        raise RequestError(404, "unknown_placement", detail)
+
+
+def _category(ask: Ask, slot: Slot) -> str:
+    found = slot.texts.get(CATEGORY_TEXT)
+    if found:
+        try:
+            return check_name("category", found)
+        except InvalidInputError:
+            return ask.category or NO_CATEGORY
+    return ask.category or NO_CATEGORY
+
+
+def _request_flags(gathered: Gathered, *, policy_loaded: bool) -> tuple[str, ...]:
+    flags = []
+    if not gathered.live:
+        flags.append("redis_unavailable")
+    elif not gathered.user_known:
+        flags.append("cold_user")
+    if not policy_loaded:
+        flags.append("default_policy")
+    return tuple(flags)

@@ -1,0 +1,128 @@
+"""Impressions and clicks: pixels, redirects and server-side events, all of which carry a token."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from contracts import CLICK, IMPRESSION, Clock, StoreError, TokenError, TokenPayload
+from serving.bodies import EventIn, EventOut, EventsIn, EventsOut
+from serving.buffer import EventBuffer
+from serving.config import ServerConfig
+from serving.facts import KIND_NAMES, KINDS, Signed, fact_of
+from serving.http import NO_STORE, Request, RequestError, Response, decode_json, json_response, read_body
+from serving.metrics import Metrics
+from serving.tokens import TokenSealer
+
+# The smallest transparent GIF: 1 × 1, 43 bytes.
+PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
+
+_PIXEL_RESPONSE = Response(
+    200,
+    PIXEL,
+    b"image/gif",
+    ((b"cache-control", b"no-store, max-age=0"), (b"cross-origin-resource-policy", b"cross-origin")),
+)
+_NOWHERE = Response(204, headers=(NO_STORE,))
+_RETRY = (NO_STORE, (b"retry-after", b"1"))
+_decoder = msgspec.json.Decoder(EventsIn)
+
+
+@dataclass(frozen=True, slots=True)
+class EventRoutes:
+    """The handlers of /v1/i, /v1/c and /v1/events."""
+
+    config: ServerConfig
+    sealer: TokenSealer
+    buffer: EventBuffer
+    clock: Clock
+    metrics: Metrics
+
+    async def impression(self, request: Request) -> Response:
+        """GET /v1/i/<token>: count an impression, answer a transparent pixel."""
+        self._record(self._open(request.tail), IMPRESSION)
+        return _PIXEL_RESPONSE
+
+    async def click(self, request: Request) -> Response:
+        """GET /v1/c/<token>: count a click, redirect to where the token says (204 if it says nowhere)."""
+        payload = self._open(request.tail)
+        self._record(payload, CLICK)
+        if not payload.landing_url:
+            return _NOWHERE
+        headers = (
+            NO_STORE,
+            (b"location", payload.landing_url.encode("ascii")),
+            # The token stays between the page and us.
+            (b"referrer-policy", b"no-referrer"),
+        )
+        return Response(302, headers=headers)
+
+    async def batch(self, request: Request) -> Response:
+        """POST /v1/events: answer per event, 202 once the log has all that were accepted."""
+        body = decode_json(
+            _decoder, await read_body(request, self.config.body_limit_bytes, self.config.body_timeout_ms)
+        )
+        if not 0 < len(body.events) <= self.config.max_events:
+            detail = f"{len(body.events)} events: send 1 to {self.config.max_events} at a time"
+            raise RequestError(400, "wrong_count", detail)
+        now_ms = self.clock.now_ms()
+        judged = [self._judge(event, now_ms) for event in body.events]
+        accepted = [signed for _, signed in judged if signed is not None]
+        if accepted:
+            try:
+                await self.buffer.append_now(accepted)
+            except StoreError:
+                self._count(accepted, "unavailable")
+                raise_detail = "the event log did not confirm the events: send them all again"
+                return json_response(503, {"error": "log_unavailable", "detail": raise_detail}, _RETRY)
+        self._count(accepted, "accepted")
+        answer = EventsOut(len(accepted), [outcome for outcome, _ in judged])
+        refused = all(outcome.status not in {"accepted", "expired"} for outcome in answer.events)
+        if refused:
+            reason = answer.events[0].status
+            self.metrics.rejected(reason)
+            detail = "none of the events can be taken, see their entries"
+            entries = msgspec.to_builtins(answer.events)
+            return json_response(400, {"error": reason, "detail": detail, "events": entries})
+        return json_response(202, answer)
+
+    def _open(self, token: str) -> TokenPayload:
+        try:
+            return self.sealer.open(token)
+        except TokenError as error:
+            self.metrics.event("unknown", "bad_token")
+            raise RequestError(400, "bad_token", str(error)) from None
+
+    def _record(self, payload: TokenPayload, kind: int) -> None:
+        now_ms = self.clock.now_ms()
+        if self._expired(payload, now_ms):
+            outcome = "expired"
+        else:
+            outcome = "buffered" if self.buffer.put(fact_of(payload, kind, now_ms)) else "overflow"
+        self.metrics.event(KIND_NAMES[kind], outcome)
+
+    def _expired(self, payload: TokenPayload, now_ms: int) -> bool:
+        return now_ms - payload.decision_ms > self.config.counting_ms
+
+    def _judge(self, event: EventIn, now_ms: int) -> tuple[EventOut, Signed | None]:
+        kind = KINDS.get(event.kind)
+        if kind is None:
+            self.metrics.event("unknown", "bad_kind")
+            return EventOut("bad_kind", f"kind {event.kind[:40]!r}: use one of {sorted(KINDS)}"), None
+        try:
+            payload = self.sealer.open(event.token)
+        except TokenError as error:
+            self.metrics.event(event.kind, "bad_token")
+            return EventOut("bad_token", str(error)), None
+        event_ms = now_ms if event.event_ms is None else event.event_ms
+        earliest, latest = payload.decision_ms - self.config.grace_ms, now_ms + self.config.grace_ms
+        if not earliest <= event_ms <= latest:
+            self.metrics.event(event.kind, "bad_time")
+            return EventOut("bad_time", f"event_ms {event_ms} is not between {earliest} and {latest}"), None
+        if self._expired(payload, now_ms):
+            self.metrics.event(event.kind, "expired")
+            return EventOut("expired"), None
+        return EventOut("accepted"), fact_of(payload, kind, event_ms)
+
+    def _count(self, accepted: list[Signed], outcome: str) -> None:
+        for signed in accepted:
+            self.metrics.event(KIND_NAMES[signed.fact.kind], outcome)

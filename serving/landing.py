@@ -1,0 +1,42 @@
+"""Where a click may lead: http(s) only, an item's own URL or a host on the allow-list; no open redirects."""
+
+import re
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+MAX_URL_CHARS = 2048
+
+# Everything a URL may hold (RFC 3986), nothing else: no spaces, no control characters that could end a
+# header, no backslashes (which browsers read as slashes), nothing outside ASCII.
+_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:[/?#][A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*)?", re.ASCII)
+
+
+def is_web_url(url: str) -> bool:
+    """Tell whether ``url`` is an absolute http(s) URL of at most 2048 plain characters, without user info."""
+    if not 0 < len(url) <= MAX_URL_CHARS or _URL.fullmatch(url) is None:
+        return False
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+
+
+def is_picture_url(url: str) -> bool:
+    """Tell whether ``url`` may be answered as a picture: a web URL, or a path on the page's own host."""
+    own_path = url.startswith("/") and not url.startswith(("//", "/\\"))
+    return is_web_url(f"http://page{url}" if own_path else url)
+
+
+def landing_url(requested: str | None, own: str, allowed_hosts: Collection[str]) -> tuple[str, bool]:
+    """Choose where a click leads, and tell whether the requested URL was refused.
+
+    ``own`` is the URL in the item's features ("" if none). A requested URL is taken if it equals ``own`` or its
+    host is allowed; else ``own`` is, or "" (nowhere) if that is no web URL either.
+    """
+    own_url = own if is_web_url(own) else ""
+    if requested is None or requested == own_url:
+        return own_url, False
+    if is_web_url(requested) and (urlsplit(requested).hostname or "") in allowed_hosts:
+        return requested, False
+    return own_url, True

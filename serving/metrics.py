@@ -1,0 +1,110 @@
+"""What the server counts, for Prometheus."""
+
+from collections.abc import Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+METRICS_TYPE = CONTENT_TYPE_LATEST.encode()
+
+_STAGES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Metrics:
+    """The server's counters, gauges and histograms, in a registry of their own."""
+
+    def __init__(self) -> None:
+        """Declare them all."""
+        self.registry = CollectorRegistry()
+        self._requests = self._counter("requests", "Answers by route and status.", "route", "status")
+        self._rejected = self._counter("rejected_requests", "Requests refused with a 4xx.", "reason")
+        self._decisions = self._counter("decisions", "Decisions by policy.", "policy")
+        self._flags = self._counter("decision_flags", "Decisions by flag.", "flag")
+        self._events = self._counter("events", "Events by kind and what became of them.", "kind", "outcome")
+        self._drops = self._counter("dropped_facts", "Facts that were accepted and lost.", "reason")
+        self._appends = self._counter("appends", "Appends to the event log.", "outcome")
+        self._clock_checks = self._counter("clock_checks", "Comparisons with the log's clock.", "outcome")
+        self._packs = self._counter("pack_refreshes", "Packs fetched, by what became of them.", "outcome")
+        self._refreshes = self._counter("refreshes", "Background refreshes.", "what", "outcome")
+        self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.")
+        self.buffered_facts = self._gauge("buffered_facts", "Facts waiting for the event log.")
+        self.pack_generation = Gauge(
+            "backdrop_pack_generation", "Generation served.", ["category"], registry=self.registry
+        )
+        self._stages = Histogram(
+            "backdrop_stage_seconds",
+            "Time of a decide request by stage.",
+            ["stage"],
+            registry=self.registry,
+            buckets=_STAGES,
+        )
+        self.decisions_total = 0
+        self._children: dict[tuple[str, ...], Callable[[float], None]] = {}
+
+    def request(self, route: str, status: int) -> None:
+        """Count an answer."""
+        self._add(self._requests, 1, "requests", route, str(status))
+
+    def rejected(self, reason: str) -> None:
+        """Count a refused request."""
+        self._add(self._rejected, 1, "rejected", reason)
+
+    def decision(self, policy: str, flags: tuple[str, ...]) -> None:
+        """Count a decision and its flags."""
+        self.decisions_total += 1
+        self._add(self._decisions, 1, "decisions", policy)
+        for flag in flags:
+            self._add(self._flags, 1, "flags", flag)
+
+    def request_flags(self, flags: tuple[str, ...]) -> None:
+        """Count the flags that hold for a whole request."""
+        for flag in flags:
+            self._add(self._flags, 1, "flags", flag)
+
+    def event(self, kind: str, outcome: str, count: int = 1) -> None:
+        """Count events."""
+        self._add(self._events, count, "events", kind, outcome)
+
+    def dropped(self, reason: str, count: int) -> None:
+        """Count facts lost."""
+        self._add(self._drops, count, "dropped", reason)
+
+    def append(self, outcome: str) -> None:
+        """Count an append to the log."""
+        self._add(self._appends, 1, "appends", outcome)
+
+    def clock_check(self, outcome: str) -> None:
+        """Count a comparison of clocks."""
+        self._add(self._clock_checks, 1, "clock", outcome)
+
+    def pack(self, outcome: str) -> None:
+        """Count a fetched pack."""
+        self._add(self._packs, 1, "packs", outcome)
+
+    def refresh(self, what: str, outcome: str) -> None:
+        """Count a background refresh."""
+        self._add(self._refreshes, 1, "refreshes", what, outcome)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Record how long a stage took."""
+        record = self._children.get(("stage", name))
+        if record is None:
+            record = self._children[("stage", name)] = self._stages.labels(name).observe
+        record(seconds)
+
+    def render(self) -> bytes:
+        """Write the Prometheus text format."""
+        text: bytes = generate_latest(self.registry)
+        return text
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"backdrop_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"backdrop_{name}", text, registry=self.registry)
+
+    def _add(self, counter: Counter, count: float, *key: str) -> None:
+        add = self._children.get(key)
+        if add is None:
+            # Looking up a labelled child costs more than counting: each is looked up once.
+            add = self._children[key] = counter.labels(*key[1:]).inc
+        add(count)

@@ -1,0 +1,187 @@
+"""How the parts of a server are put together, and in which order they start and end."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from contracts import (
+    Clock,
+    ContextSchema,
+    FormatError,
+    InvalidInputError,
+    ReadPlan,
+    SettingsError,
+    UnavailableError,
+)
+from contracts.plan import references_of
+from serving.buffer import AsyncLog, EventBuffer
+from serving.config import ServerConfig
+from serving.decide import Decider
+from serving.events import EventRoutes
+from serving.gather import Gatherer
+from serving.health import HealthRoutes
+from serving.http import Route, Router
+from serving.keyring import KeyRing, ensure_keyring
+from serving.media import MediaRoute
+from serving.memory import SlotMemory
+from serving.metrics import Metrics
+from serving.refresh import ClockCheck, PackTable, PolicyTable, Refresher
+from serving.studio import Studio, studio_routes
+from serving.tokens import TokenSealer
+from stores import (
+    AsyncPackStore,
+    AsyncPolicyStore,
+    AsyncRedisEventLog,
+    CreativeIndex,
+    OnlineReader,
+    RedisEventLog,
+    connect,
+    connect_async,
+)
+
+_RESUBSCRIBE_S = 1.0
+
+_log = structlog.get_logger("serving.wiring")
+
+
+@dataclass(frozen=True, slots=True)
+class Preloaded:
+    """What is read from files before the server starts."""
+
+    plan: ReadPlan
+    schema: ContextSchema
+    ring: KeyRing
+    metrics: Metrics
+
+
+def preload(config: ServerConfig, clock: Clock) -> Preloaded:
+    """Read the files a server needs.
+
+    Raises:
+        SettingsError: naming the file that cannot be used.
+    """
+    try:
+        plan = ReadPlan.from_json(config.plan_path.read_bytes())
+        schema = ContextSchema.from_json(config.schema_path.read_bytes())
+    except OSError as error:
+        message = f"{error.filename} cannot be read ({error.strerror}): compile the read plan first"
+        raise SettingsError(message) from error
+    except (FormatError, InvalidInputError) as error:
+        raise SettingsError(str(error)) from error
+    return Preloaded(plan, schema, ensure_keyring(config.keyring_path, clock.now_ms()), Metrics())
+
+
+@contextlib.asynccontextmanager
+async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> AsyncIterator[Router]:
+    """Run a server's background work and yield its routes; on leaving, drain the event buffer and end it all."""
+    metrics = preloaded.metrics
+    async with contextlib.AsyncExitStack() as stack:
+        # Requests wait for features at most the deadline; the log and the refreshers may wait longer.
+        hot = connect_async(config.redis_url, timeout_s=config.read_deadline_ms * 4 / 1000)
+        calm = connect_async(config.redis_url, timeout_s=config.append_timeout_ms / 1000)
+        for client in (hot, calm):
+            stack.push_async_callback(client.aclose)
+        log = AsyncRedisEventLog(calm, config.partitions)
+        pack_store = AsyncPackStore(calm)
+        policies = PolicyTable(AsyncPolicyStore(calm))
+        packs = PackTable(pack_store, policies, metrics, clock)
+        clock_check = ClockCheck(log, clock, metrics, limit_ms=config.grace_ms // 2)
+        refreshers = (
+            Refresher("policy", policies.refresh, config.refresh_ms / 1000, metrics),
+            Refresher("packs", packs.refresh, config.refresh_ms / 1000, metrics),
+            Refresher("clock", clock_check.refresh, config.clock_check_ms / 1000, metrics),
+        )
+        buffer = _buffer(config, log, metrics)
+        memory = SlotMemory(config.remembered_slots)
+        reader = OnlineReader(preloaded.plan, preloaded.schema, hot)
+        gatherer = Gatherer(
+            reader,
+            preloaded.schema,
+            memory,
+            metrics,
+            deadline_s=config.read_deadline_ms / 1000,
+            placement_columns=_placement_columns(preloaded),
+        )
+        sealer = TokenSealer(preloaded.ring, clock)
+        studio = _studio(config, preloaded, packs, clock) if config.studio else None
+        decider = Decider(
+            config,
+            gatherer,
+            preloaded.schema,
+            policies,
+            packs,
+            sealer,
+            clock,
+            metrics,
+            watch=studio.see if studio else None,
+        )
+        events = EventRoutes(config, sealer, buffer, clock, metrics)
+        health = HealthRoutes(policies, packs, clock_check, refreshers, buffer, metrics)
+
+        for refresher in refreshers:
+            await refresher.round()
+        flushing = asyncio.create_task(buffer.run(), name="event-buffer")
+        tasks = [asyncio.create_task(refresher.run(), name=refresher.name) for refresher in refreshers]
+        tasks.append(asyncio.create_task(_listen(pack_store, refreshers[1].hurry), name="pack-listener"))
+        if studio is not None:
+            tasks.append(asyncio.create_task(studio.run(), name="studio"))
+        stack.push_async_callback(_end, tasks)
+        stack.push_async_callback(buffer.close, flushing, config.drain_ms / 1000)
+        yield Router(
+            [
+                Route("POST", "/v1/decide", "decide", decider.handle),
+                Route("GET", "/v1/i/", "impression", events.impression),
+                Route("GET", "/v1/c/", "click", events.click),
+                Route("POST", "/v1/events", "events", events.batch),
+                Route("GET", "/media/", "media", MediaRoute(config.objects_root).get),
+                Route("GET", "/healthz", "healthz", health.alive),
+                Route("GET", "/readyz", "readyz", health.ready),
+                Route("GET", "/metrics", "metrics", health.measure),
+                *studio_routes(studio),
+            ]
+        )
+
+
+def _placement_columns(preloaded: Preloaded) -> list[int]:
+    """Columns of the features that describe the placement."""
+    names = {name for entity in preloaded.plan.entities if entity.role == "placement" for name in references_of(entity)}
+    return [column for column, name in enumerate(preloaded.schema.features) if name in names]
+
+
+def _studio(config: ServerConfig, preloaded: Preloaded, packs: PackTable, clock: Clock) -> Studio:
+    client = connect(config.redis_url)
+    log, index = RedisEventLog(client, config.partitions), CreativeIndex(client)
+    return Studio(config, preloaded.schema, packs, preloaded.metrics, clock, log, index)
+
+
+def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics) -> EventBuffer:
+    return EventBuffer(
+        log,
+        metrics,
+        partitions=config.partitions,
+        capacity=config.buffer_facts,
+        batch=config.flush_facts,
+        flush_s=config.flush_ms / 1000,
+        timeout_s=config.append_timeout_ms / 1000,
+    )
+
+
+async def _listen(store: AsyncPackStore, changed: Callable[[], None]) -> None:
+    while True:
+        try:
+            async for _ in store.subscribe():
+                changed()
+        except UnavailableError as error:
+            # The poll goes on meanwhile: a lost subscription costs a second of freshness, nothing else.
+            _log.info("pack_subscription_lost", error=str(error))
+        await asyncio.sleep(_RESUBSCRIBE_S)
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
