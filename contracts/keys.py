@@ -41,6 +41,11 @@ def lineage_categories(lineage_id: str) -> str:
     return f"bd:lineage:{lineage_id}:categories"
 
 
+def lineage_status(lineage_id: str) -> str:
+    """Hash of what a lineage's learner last reported of itself (absolute values)."""
+    return f"bd:lineage:{lineage_id}:status"
+
+
 def arms(category: str) -> str:
     """Hash arm -> status and tags."""
     return f"bd:{{{category}}}:arms"
@@ -59,6 +64,11 @@ def events(partition: int) -> str:
 def events_trimmed(partition: int) -> str:
     """Position below which a partition's entries may have been trimmed."""
     return f"bd:events:{partition}:trimmed"
+
+
+def events_archived(partition: int) -> str:
+    """Position up to which a partition's entries are in the archive."""
+    return f"bd:events:{partition}:archived"
 
 
 def delta_field(window: int, shard: int) -> str:

@@ -1,0 +1,6 @@
+-- Take a pack of a newer generation and tell whoever listens.
+-- KEYS: pack. ARGV: generation, blob, channel, message.
+if tonumber(ARGV[1]) <= tonumber(redis.call('HGET', KEYS[1], 'generation') or '-1') then return 0 end
+redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'blob', ARGV[2])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1
