@@ -55,12 +55,12 @@ class Environment:
             label="This checkout, linked into .venv",
             fix="check setup.py",
         )
+        self.layout.installing.unlink()
         runner.run(
             [str(self.layout.python), "-c", f"import {', '.join(profile.warm)}"],
             label="First import of the large libraries (compiles code, once)",
             fix="run the same command again; if it fails again, make distclean and set up anew",
         )
-        self.layout.installing.unlink()
         write_stamp(self.layout, profile, profile_key(self.layout, profile, python_version()))
 
     def prepare(self) -> None:
