@@ -74,10 +74,9 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     package_data={
-        "": ["py.typed", "*.lua", "*.yaml", "*.toml", "*.parquet"],
-        "serving": ["static/*", "static/**/*"],
-        "demo": ["data/*", "data/**/*", "catalogue/*", "catalogue/**/*"],
-        "generation": ["data/*", "data/**/*"],
+        "": ["py.typed", "**/*.lua", "**/*.yaml", "**/static/*"],
+        "demo": ["catalogue/**/*"],
+        "feature_repo": [".feastignore"],
     },
     install_requires=["numpy>=2.1", "pyarrow>=22"],
     extras_require={

@@ -1,6 +1,9 @@
 """The committed locks, the extras and the Makefile, as a newcomer meets them."""
 
 import re
+import subprocess
+import sys
+import zipfile
 from importlib.metadata import requires, version
 from pathlib import Path
 
@@ -81,3 +84,20 @@ def test_help_lists_every_target() -> None:
     listed = [line.split()[1] for line in describe_targets(makefile).splitlines()]
     assert listed == phony.group(1).split()
     assert listed == re.findall(r"^([a-z][a-z-]*):(?!=)", makefile, re.MULTILINE)
+
+
+def test_a_built_package_holds_every_file_that_runs_need(tmp_path: Path) -> None:
+    folders = ("egg_info", "--egg-base", str(tmp_path), "build", "--build-base", str(tmp_path / "build"))
+    wheel = ("bdist_wheel", "--dist-dir", str(tmp_path))
+    subprocess.run([sys.executable, "setup.py", "-q", *folders, *wheel], cwd=ROOT, check=True, timeout=240)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as file:
+        held = set(file.namelist())
+    kinds = ("**/py.typed", "**/*.lua", "**/static/*", "**/*.yaml", "catalogue/**/*.parquet", "catalogue/**/*.png")
+    needed = {
+        str(path.relative_to(ROOT))
+        for package in ("contracts", "stores", "serving", "demo", "feature_repo", "backdrop")
+        for kind in kinds
+        for path in (ROOT / package).glob(kind)
+    }
+    assert needed - held == set()
+    assert not [name for name in held if name.startswith("tests/")]
