@@ -4,6 +4,7 @@ ACTIVE_LINEAGE = "bd:active"
 MODELS_CHANNEL = "bd:models"
 POLICY = "bd:policy"
 DEAD_LETTERS = "bd:deadletter"
+DEAD_LETTER_COUNTS = "bd:deadletter:counts"
 
 
 def base(category: str, lineage: str) -> str:
@@ -64,11 +65,6 @@ def events(partition: int) -> str:
 def events_trimmed(partition: int) -> str:
     """Position below which a partition's entries may have been trimmed."""
     return f"bd:events:{partition}:trimmed"
-
-
-def events_archived(partition: int) -> str:
-    """Position up to which a partition's entries are in the archive."""
-    return f"bd:events:{partition}:archived"
 
 
 def delta_field(window: int, shard: int) -> str:

@@ -101,6 +101,6 @@ class TrafficPolicy:
         """
         try:
             return cls(**json.loads(data))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             message = f"traffic policy document is not valid: {error}"
             raise InvalidInputError(message) from error

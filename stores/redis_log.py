@@ -86,7 +86,9 @@ class RedisEventLog:
             found, (seconds, micros) = transaction(
                 self._client, [("XRANGE", stream, f"({after}", "+", "COUNT", limit), ("TIME",)]
             )
-        entries = tuple(LogEntry(partition, Position.parse(key.decode()), fields[FIELD]) for key, fields in found)
+        entries = tuple(
+            LogEntry(partition, Position.parse(key.decode()), fields.get(FIELD, b"")) for key, fields in found
+        )
         log_ms = seconds * 1000 + micros // 1000
         return LogRead(entries, max(log_ms, entries[-1].append_ms) if entries else log_ms)
 

@@ -1,0 +1,242 @@
+"""The archive (log entries in Parquet), and "the log" as every guarantee means it: archive and live, each entry once.
+
+An object's name holds the range ``(after, last]`` of positions that it covers: every entry of the partition in
+that range is in it. So coverage is known from a listing alone, ranges may overlap (a reader that starts again
+cuts its batches elsewhere), and a hole is seen as one.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contracts import EventLog, FormatError, GapError, InvalidInputError, LogEntry, Position, keys
+from stores.objects import ObjectStore
+
+ARCHIVE_FORMAT = "archive/1"
+CONTENT_TYPE = "application/vnd.apache.parquet"
+READ_LIMIT = 256
+_MAX_SEQUENCE = (1 << 63) - 1
+_SCHEMA = pa.schema(
+    [
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("append_ms", pa.int64(), nullable=False),
+        pa.field("sequence", pa.int64(), nullable=False),
+        pa.field("blob", pa.binary(), nullable=False),
+    ],
+    metadata={"format": ARCHIVE_FORMAT},
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ArchivedRange:
+    """One archive object: it holds every entry of its partition behind ``after`` up to ``last``."""
+
+    after: Position
+    last: Position
+    path: str
+
+
+def following(position: Position) -> Position:
+    """Smallest position behind ``position``."""
+    return Position(position.append_ms, position.sequence + 1)
+
+
+def write_archive(
+    objects: ObjectStore, entries: Sequence[LogEntry], *, after: Position | None = None
+) -> tuple[str, ...]:
+    """Write log entries, one object a partition, unless there is one of the same range; returns new paths.
+
+    ``entries`` are in log order, without holes. ``after`` is the position behind which they were read (one
+    partition only): it links the object to the one before. Without it only the range from the first entry on
+    is claimed, so that a trimmed log cannot be told complete.
+
+    Raises:
+        InvalidInputError: if entries are out of order or not behind ``after``.
+        UnavailableError: if the object store did not answer.
+    """
+    by_partition: dict[int, list[LogEntry]] = {}
+    for entry in entries:
+        by_partition.setdefault(entry.partition, []).append(entry)
+    if after is not None and len(by_partition) > 1:
+        message = f"entries of partitions {sorted(by_partition)} have one 'after': write each partition by itself"
+        raise InvalidInputError(message)
+    written = []
+    for partition, own in by_partition.items():
+        start = _before(own[0].position) if after is None else after
+        _require_order(start, own)
+        path = keys.archive_object(partition, str(start), str(own[-1].position))
+        if objects.put_if_absent(path, _encode(own), CONTENT_TYPE):
+            written.append(path)
+    return tuple(written)
+
+
+def archived_ranges(objects: ObjectStore, partition: int) -> list[ArchivedRange]:
+    """Ranges of a partition's archive objects, ascending; they may overlap and leave holes.
+
+    Raises:
+        FormatError: if an object under the archive's path has another kind of name.
+    """
+    return sorted(_parse_range(path) for path in objects.list(f"archive/{partition}/"))
+
+
+def archived_through(objects: ObjectStore, partition: int, after: Position) -> Position:
+    """How far the archive reaches from ``after`` on without a hole (``after`` itself if not at all)."""
+    reached = after
+    for found in archived_ranges(objects, partition):
+        if found.after > reached:
+            break
+        reached = max(reached, found.last)
+    return reached
+
+
+def read_archive(objects: ObjectStore, partition: int, after: Position) -> Iterator[LogEntry]:
+    """Archived entries behind ``after``, ascending, each position once; holes are passed over.
+
+    Raises:
+        FormatError: if an object is damaged.
+        UnavailableError: if the object store did not answer.
+    """
+    reached = after
+    for found in archived_ranges(objects, partition):
+        if found.last > reached:
+            yield from _read_behind(objects, found, partition, reached)
+            reached = found.last
+
+
+def union_entries(
+    objects: ObjectStore | None, log: EventLog, partition: int, after: Position, *, limit: int = READ_LIMIT
+) -> Iterator[LogEntry]:
+    """Entries behind ``after`` of archive and live log, ascending, each position once, up to the log's present end.
+
+    ``objects`` None means that there is no archive. Reads ``limit`` live entries at a time.
+
+    Raises:
+        GapError: if entries may be missing: trimmed from the log and not in the archive.
+        FormatError: if an archive object is damaged.
+        UnavailableError: if either store did not answer.
+    """
+    reached = after
+    for found in archived_ranges(objects, partition) if objects is not None else ():
+        if found.last <= reached:
+            continue
+        if found.after > reached:
+            yield from _live(log, partition, reached, found.after, limit)
+            reached = found.after
+        if objects is not None:
+            yield from _read_behind(objects, found, partition, reached)
+        reached = found.last
+    yield from _live(log, partition, reached, None, limit)
+
+
+def require_kept(log: EventLog, partition: int, after: Position) -> None:
+    """Check that the live log still holds every entry behind ``after``; call it once they have been read.
+
+    Raises:
+        GapError: if entries behind ``after`` may have been trimmed.
+    """
+    trimmed = log.trimmed(partition)
+    if trimmed > following(after):
+        message = (
+            f"partition {partition} of the event log was trimmed below {trimmed}, entries behind {after} are needed: "
+            "read the archive too, or begin at a later position"
+        )
+        raise GapError(message)
+
+
+def trim_safely(
+    log: EventLog,
+    partition: int,
+    *,
+    restart_ms: Iterable[int],
+    archived: Position,
+    others: Iterable[Position] = (),
+) -> int:
+    """Trim a partition below everything that anyone still needs (design, idea 9); returns how many entries.
+
+    ``restart_ms`` are the restart positions of all live lineages, ``archived`` how far the archive reaches
+    without a hole, ``others`` the positions of other registered readers.
+    """
+    below = min([archived, *(Position(max(0, moment), 0) for moment in restart_ms), *others])
+    return log.trim(partition, below) if below > Position(0, 0) else 0
+
+
+def _live(log: EventLog, partition: int, after: Position, upto: Position | None, limit: int) -> Iterator[LogEntry]:
+    reached = after
+    while True:
+        entries = log.read(partition, reached, limit).entries
+        # The mark rises with the trimming, so looking at it behind the read leaves no moment unseen.
+        require_kept(log, partition, reached)
+        for entry in entries:
+            if upto is not None and entry.position > upto:
+                return
+            yield entry
+        if not entries:
+            return
+        reached = entries[-1].position
+
+
+def _read_behind(objects: ObjectStore, found: ArchivedRange, partition: int, after: Position) -> Iterator[LogEntry]:
+    for entry in _decode(objects.get(found.path), found.path):
+        if entry.partition != partition:
+            message = f"archive object {found.path!r} holds an entry of partition {entry.partition}"
+            raise FormatError(message)
+        if entry.position > after:
+            yield entry
+
+
+def _encode(entries: Sequence[LogEntry]) -> bytes:
+    table = pa.Table.from_arrays(
+        [
+            pa.array([entry.partition for entry in entries], pa.int32()),
+            pa.array([entry.position.append_ms for entry in entries], pa.int64()),
+            pa.array([entry.position.sequence for entry in entries], pa.int64()),
+            pa.array([entry.blob for entry in entries], pa.binary()),
+        ],
+        schema=_SCHEMA,
+    )
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _decode(data: bytes, path: str) -> Iterator[LogEntry]:
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        schema = file.schema_arrow
+        if not schema.equals(_SCHEMA) or (schema.metadata or {}).get(b"format") != ARCHIVE_FORMAT.encode():
+            message = f"archive object {path!r} is not of format {ARCHIVE_FORMAT!r}"
+            raise FormatError(message)
+        for batch in file.iter_batches(READ_LIMIT):
+            columns = (column.to_pylist() for column in batch.columns)
+            for partition, append_ms, sequence, blob in zip(*columns, strict=True):
+                yield LogEntry(partition, Position(append_ms, sequence), blob)
+    except (pa.ArrowException, OSError) as error:
+        message = f"archive object {path!r} of {len(data)} bytes is damaged: {error}"
+        raise FormatError(message) from error
+
+
+def _parse_range(path: str) -> ArchivedRange:
+    after, _, last = path.rpartition("/")[2].removesuffix(".parquet").partition("_")
+    try:
+        return ArchivedRange(Position.parse(after), Position.parse(last), path)
+    except ValueError as error:
+        message = f"archive object {path!r} is not named by a range of positions: move it away"
+        raise FormatError(message) from error
+
+
+def _require_order(after: Position, entries: Sequence[LogEntry]) -> None:
+    reached = after
+    for entry in entries:
+        if entry.position <= reached:
+            message = f"log entry {entry.position} of partition {entry.partition} follows {reached}: keep log order"
+            raise InvalidInputError(message)
+        reached = entry.position
+
+
+def _before(position: Position) -> Position:
+    if position.sequence > 0:
+        return Position(position.append_ms, position.sequence - 1)
+    return Position(position.append_ms - 1, _MAX_SEQUENCE)

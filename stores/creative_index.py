@@ -1,0 +1,107 @@
+"""The creative index: which pictures exist for an item in a placement, by arm."""
+
+import json
+from collections.abc import Iterable, Mapping
+
+import redis
+
+from contracts import CreativeRef, FormatError, InvalidInputError, check_name, keys
+from stores.connect import Command, command, pipeline, translated
+
+MAX_URL_CHARS = 2048
+MAX_SIDE_PX = 16_384
+_BATCH = 1000
+
+
+def encode_ref(ref: CreativeRef) -> bytes:
+    """Write a reference as compact JSON: ``{"id":…,"url":…,"w":…,"h":…}``.
+
+    Raises:
+        InvalidInputError: if the URL or a side is out of range.
+    """
+    if not 0 < len(ref.url) <= MAX_URL_CHARS:
+        message = f"creative URL of {len(ref.url)} characters: use 1 to {MAX_URL_CHARS}"
+        raise InvalidInputError(message)
+    if not (0 < ref.width <= MAX_SIDE_PX and 0 < ref.height <= MAX_SIDE_PX):
+        message = f"creative of {ref.width} × {ref.height} pixels: sides must be 1 to {MAX_SIDE_PX}"
+        raise InvalidInputError(message)
+    plain = {"id": ref.creative_id, "url": ref.url, "w": ref.width, "h": ref.height}
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode_ref(data: bytes) -> CreativeRef:
+    """Read what ``encode_ref`` wrote.
+
+    Raises:
+        FormatError: if it is not such a document.
+    """
+    try:
+        plain = json.loads(data)
+        ref = CreativeRef(plain["id"], plain["url"], plain["w"], plain["h"])
+    except (ValueError, TypeError, KeyError) as error:
+        message = f"creative reference {data[:120]!r} is damaged: {error!r}"
+        raise FormatError(message) from error
+    if not (isinstance(ref.creative_id, str) and isinstance(ref.url, str)):
+        message = f"creative reference {data[:120]!r} has an id or URL that is no text"
+        raise FormatError(message)
+    if not (type(ref.width) is int and type(ref.height) is int):
+        message = f"creative reference {data[:120]!r} has a width or height that is no whole number"
+        raise FormatError(message)
+    return ref
+
+
+class CreativeIndex:
+    """Hash arm → creative for every (item, placement), in Redis."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Use ``client`` (replies as bytes)."""
+        self._client = client
+
+    def publish(self, item: str, placement: str, refs: Mapping[str, CreativeRef]) -> None:
+        """Add creatives, or put them in place of those of the same arms; other arms stay.
+
+        Raises:
+            InvalidInputError: if a name or reference is not valid.
+            UnavailableError: if Redis did not answer.
+        """
+        self.publish_all({(item, placement): refs})
+
+    def publish_all(self, refs: Mapping[tuple[str, str], Mapping[str, CreativeRef]]) -> None:
+        """``publish`` for many (item, placement), in few round trips.
+
+        Raises:
+            InvalidInputError: if a name or reference is not valid; nothing is written then.
+            UnavailableError: if Redis did not answer; publishing again is safe.
+        """
+        commands = [_hset(item, placement, arms) for (item, placement), arms in refs.items() if arms]
+        with translated("publish creatives"):
+            for start in range(0, len(commands), _BATCH):
+                pipeline(self._client, commands[start : start + _BATCH])
+
+    def withdraw(self, item: str, placement: str, arms: Iterable[str]) -> int:
+        """Take creatives of some arms out; returns how many there were."""
+        names = list(arms)
+        if not names:
+            return 0
+        with translated("withdraw creatives"):
+            return int(command(self._client, "HDEL", _key(item, placement), *names))
+
+    def read(self, item: str, placement: str) -> dict[str, CreativeRef]:
+        """Creatives of an item in a placement by arm, empty if there are none.
+
+        Raises:
+            FormatError: if a stored reference is damaged.
+            UnavailableError: if Redis did not answer.
+        """
+        with translated("read creatives"):
+            found: dict[bytes, bytes] = command(self._client, "HGETALL", _key(item, placement))
+        return {arm.decode(): decode_ref(data) for arm, data in found.items()}
+
+
+def _key(item: str, placement: str) -> str:
+    return keys.creatives(check_name("item", item), check_name("placement", placement))
+
+
+def _hset(item: str, placement: str, arms: Mapping[str, CreativeRef]) -> Command:
+    fields = [word for arm, ref in arms.items() for word in (check_name("arm", arm), encode_ref(ref))]
+    return ("HSET", _key(item, placement), *fields)

@@ -1,0 +1,156 @@
+"""The traffic policy and the state of arms: what an operator changes while all runs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import redis
+import redis.asyncio
+
+from contracts import FormatError, InvalidInputError, StoreError, TrafficPolicy, check_name, keys
+from stores.connect import command, command_async, translated
+
+Status = Literal["active", "paused", "retired"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+# Compares the version inside the stored document, so that two operators cannot overwrite each other unseen.
+_PUT_IF_VERSION = """
+local stored = redis.call('GET', KEYS[1])
+local version = 0
+if stored then version = cjson.decode(stored)['version'] end
+if version ~= tonumber(ARGV[1]) then return version end
+redis.call('SET', KEYS[1], ARGV[2])
+return -1
+"""
+_WRITTEN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ArmStatus:
+    """Whether an arm is chosen (``active``), rests (``paused``) or is over (``retired``), and its fixed tags."""
+
+    status: Status = "active"
+    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown status.
+
+        Raises:
+            InvalidInputError: naming the status and those there are.
+        """
+        if self.status not in STATUSES:
+            message = f"arm status {self.status!r} is not known: use {', '.join(STATUSES)}"
+            raise InvalidInputError(message)
+
+
+class PolicyStore:
+    """Traffic policy (one document) and arms (hash arm → status and tags of a category), in Redis."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Use ``client`` (replies as bytes)."""
+        self._client = client
+
+    def get(self) -> TrafficPolicy:
+        """The traffic policy in force; the default one if none was ever put.
+
+        Raises:
+            InvalidInputError: if the stored document is damaged.
+            UnavailableError: if Redis did not answer.
+        """
+        with translated("read the traffic policy"):
+            return _policy(command(self._client, "GET", keys.POLICY))
+
+    def put(self, policy: TrafficPolicy, *, replacing: int | None = None) -> None:
+        """Put a policy in force; ``replacing`` is the version that must be there (0: none), None does not ask.
+
+        Raises:
+            StoreError: if another version is in force than the one to replace.
+            UnavailableError: if Redis did not answer.
+        """
+        with translated("write the traffic policy"):
+            if replacing is None:
+                command(self._client, "SET", keys.POLICY, policy.to_json())
+                return
+            found = int(command(self._client, "EVAL", _PUT_IF_VERSION, 1, keys.POLICY, replacing, policy.to_json()))
+        if found != _WRITTEN:
+            message = f"traffic policy version {found} is in force, not {replacing}: read it and change that one"
+            raise StoreError(message)
+
+    def arms(self, category: str) -> dict[str, ArmStatus]:
+        """Arms of a category, empty if none is known.
+
+        Raises:
+            FormatError: if a stored status is damaged.
+            UnavailableError: if Redis did not answer.
+        """
+        with translated("read arms"):
+            return _arms(command(self._client, "HGETALL", keys.arms(check_name("category", category))))
+
+    def set_arm(self, category: str, arm: str, status: ArmStatus) -> None:
+        """Write the status and tags of one arm."""
+        self.set_arms(category, {arm: status})
+
+    def set_arms(self, category: str, arms: Mapping[str, ArmStatus]) -> None:
+        """Write the status and tags of arms; others stay.
+
+        Raises:
+            InvalidInputError: if a name is not valid.
+            UnavailableError: if Redis did not answer.
+        """
+        fields = [word for arm, status in arms.items() for word in (check_name("arm", arm), _encode(status))]
+        if fields:
+            with translated("write arms"):
+                command(self._client, "HSET", keys.arms(check_name("category", category)), *fields)
+
+
+class AsyncPolicyStore:
+    """The reading side of ``PolicyStore`` for asyncio."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        """Use ``client`` (replies as bytes)."""
+        self._client = client
+
+    async def get(self) -> TrafficPolicy:
+        """The traffic policy in force; the default one if none was ever put.
+
+        Raises:
+            InvalidInputError: if the stored document is damaged.
+            UnavailableError: if Redis did not answer.
+        """
+        with translated("read the traffic policy"):
+            return _policy(await command_async(self._client, "GET", keys.POLICY))
+
+    async def arms(self, category: str) -> dict[str, ArmStatus]:
+        """Arms of a category, empty if none is known.
+
+        Raises:
+            FormatError: if a stored status is damaged.
+            UnavailableError: if Redis did not answer.
+        """
+        with translated("read arms"):
+            return _arms(await command_async(self._client, "HGETALL", keys.arms(check_name("category", category))))
+
+
+def _policy(stored: bytes | None) -> TrafficPolicy:
+    return TrafficPolicy() if stored is None else TrafficPolicy.from_json(stored)
+
+
+def _arms(found: Mapping[bytes, bytes]) -> dict[str, ArmStatus]:
+    return {arm.decode(): _decode(data) for arm, data in sorted(found.items())}
+
+
+def _encode(status: ArmStatus) -> bytes:
+    plain = {"status": status.status, "tags": dict(status.tags)}
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _decode(data: bytes) -> ArmStatus:
+    try:
+        plain = json.loads(data)
+        tags = {str(name): str(value) for name, value in plain["tags"].items()}
+        return ArmStatus(plain["status"], MappingProxyType(tags))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"arm status {data[:120]!r} is damaged: {error!r}"
+        raise FormatError(message) from error
