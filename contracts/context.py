@@ -81,8 +81,15 @@ class ContextSchema:
         """Whether a feature (by index) holds text, coded by ``code``; otherwise it holds a number."""
         return self._codes[feature] is not None
 
+    def coder(self, feature: int) -> Coder | None:
+        """The function from a text to its code in ``raw``, or None if the feature holds numbers.
+
+        The code is the text's place in the vocabulary (-1 if it is not in it), or its hash bucket.
+        """
+        return self._codes[feature]
+
     def code(self, feature: int, text: str) -> float:
-        """Code of a text for ``encode``'s ``raw``: its place in the vocabulary (-1 if not in it) or hash bucket.
+        """Code of a text for ``encode``'s ``raw``.
 
         Raises:
             InvalidInputError: if the feature holds numbers.

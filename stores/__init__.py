@@ -1,16 +1,64 @@
-"""Redis, event log, archive and object stores behind small interfaces."""
+"""Redis, event log, archive, object stores and feature reader behind small interfaces.
 
+``stores.objects_gcs`` is not imported here: only ``open_objects("gs://…")`` needs Google's client library.
+"""
+
+from stores.archive import (
+    ArchivedRange,
+    archived_ranges,
+    archived_through,
+    read_archive,
+    require_kept,
+    trim_safely,
+    union_entries,
+    write_archive,
+)
 from stores.connect import connect, connect_async, translated
+from stores.creative_index import CreativeIndex, decode_ref, encode_ref
+from stores.dead_letters import DeadLetter, DeadLetters
 from stores.embedded import EmbeddedRedis, RedisBinary, find_redis_server
+from stores.features import OnlineReader, OnlineRow
+from stores.file_log import FileEventLog
+from stores.objects import FileObjectStore, ObjectStore, check_path, open_objects
+from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
+from stores.statistics import AsyncPackStore, CategoryFacts, CategoryState, Delta, StatisticsStore
 
 __all__ = [
+    "ArchivedRange",
+    "ArmStatus",
+    "AsyncPackStore",
+    "AsyncPolicyStore",
     "AsyncRedisEventLog",
+    "CategoryFacts",
+    "CategoryState",
+    "CreativeIndex",
+    "DeadLetter",
+    "DeadLetters",
+    "Delta",
     "EmbeddedRedis",
+    "FileEventLog",
+    "FileObjectStore",
+    "ObjectStore",
+    "OnlineReader",
+    "OnlineRow",
+    "PolicyStore",
     "RedisBinary",
     "RedisEventLog",
+    "StatisticsStore",
+    "archived_ranges",
+    "archived_through",
+    "check_path",
     "connect",
     "connect_async",
+    "decode_ref",
+    "encode_ref",
     "find_redis_server",
+    "open_objects",
+    "read_archive",
+    "require_kept",
     "translated",
+    "trim_safely",
+    "union_entries",
+    "write_archive",
 ]
