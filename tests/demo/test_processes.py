@@ -156,7 +156,8 @@ def owner(folder: Path) -> "tuple[subprocess.Popen[str], int]":
     assert process.stdout is not None
     child = int(process.stdout.readline())
     # Until the launcher has run, the parent-death signal is not set.
-    assert eventually(lambda: b"sleep(600)" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[-2])
+    launched = [PYTHON.encode(), b"-c", b"import time; time.sleep(600)", b""]
+    assert eventually(lambda: Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0") == launched)
     return process, child
 
 
