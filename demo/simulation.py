@@ -49,6 +49,11 @@ class RequestEncoder:
             for index, name in enumerate(schema.features)
         ]
 
+    @property
+    def d(self) -> int:
+        """Entries of a context."""
+        return self._schema.d
+
     def encode(
         self, users: NDArray[np.int64], items: NDArray[np.int64], placements: NDArray[np.int64]
     ) -> NDArray[np.float64]:
@@ -90,7 +95,7 @@ def simulate(
     models = [
         OnlineLinUCB(
             world.arms[int(np.flatnonzero(category == code)[0])][1:],
-            encoder.encode(*np.zeros((3, 1), dtype=np.int64)).shape[1],
+            encoder.d,
             alpha=settings.alpha,
             ridge=settings.ridge,
             seed=int(rng.integers(1 << 31)),
