@@ -56,7 +56,7 @@ class ServeSection(_Section):
     public_url: str = Field("", description="Base of impression and click URLs; default http://host:port.")
     media_url: str = Field("", description="Base of picture URLs; default <public_url>/media.")
     allowed_hosts: tuple[str, ...] = Field((), description="Hosts a click may be sent to besides the item's own.")
-    redis_deadline_ms: float = Field(20.0, gt=0, description="How long a decision waits for Redis, milliseconds.")
+    redis_deadline_ms: int = Field(20, ge=1, description="How long a decision waits for Redis, milliseconds.")
     body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
     studio: bool = Field(True, description="Serve the studio page and tail the event log for it.")
 
@@ -129,6 +129,16 @@ class Settings(BaseSettings):
     def objects_location(self) -> str:
         """Where objects live: the setting, or a folder under ``home``."""
         return self.objects_uri or str((self.home / "objects").resolve())
+
+    @property
+    def registry_path(self) -> Path:
+        """The Feast registry."""
+        return self.home / "features" / "registry.db"
+
+    @property
+    def profiles(self) -> Path:
+        """Folder of the Parquet files that the Feast repository reads."""
+        return self.home / "features" / "profiles"
 
     @property
     def public_url(self) -> str:

@@ -47,7 +47,7 @@ def test_a_broken_or_absent_file_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(SettingsError, match="table declaration"):
         load_settings()
     monkeypatch.setenv("BACKDROP_CONFIG", "nowhere.toml")
-    with pytest.raises(SettingsError, match="nowhere.toml"):
+    with pytest.raises(SettingsError, match=r"nowhere\.toml"):
         load_settings()
 
 

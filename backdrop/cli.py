@@ -1,0 +1,166 @@
+"""The command line: a command reads the settings, has its part wired, and runs it."""
+
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backdrop import doctor as doctor_module
+from backdrop import wiring
+from backdrop.logging import configure_logging
+from backdrop.settings import Settings, load_settings
+from backdrop.version import __version__
+from contracts import BackdropError, InvalidInputError, TrafficPolicy
+
+app = typer.Typer(
+    name="backdrop",
+    help="Product images that fit the shopper, the product and the slot, and learn which get clicked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Home = Annotated[Path | None, typer.Option(help="Folder of local state [default: .backdrop]", show_default=False)]
+RedisUrl = Annotated[
+    str | None, typer.Option("--redis", help="Redis URL [default: redis://127.0.0.1:6379/0]", show_default=False)
+]
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one sentence and exit code 1, Ctrl-C is 130."""
+    # onnxruntime would send usage data to its maker otherwise; child processes inherit it.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        app()
+    except BackdropError as error:
+        typer.echo(f"backdrop: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("backdrop: interrupted", err=True)
+        sys.exit(130)
+
+
+def _settings(home: Path | None, redis_url: str | None, **sections: object) -> Settings:
+    configure_logging()
+    return load_settings(home=home, redis_url=redis_url, **sections)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and say what is missing."""
+    raise typer.Exit(doctor_module.main())
+
+
+@app.command()
+def redis(
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 6379,
+    home: Home = None,
+) -> None:
+    """Run a Redis of its own in <home>/redis until Ctrl-C (redis-server on PATH, else the bundled one)."""
+    from stores import EmbeddedRedis
+
+    settings = _settings(home, None)
+    with EmbeddedRedis(settings.home / "redis", port=port) as server:
+        typer.echo(f"Redis answers at {server.url}; Ctrl-C ends it")
+        ending = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+        signal.sigwait(ending)
+
+
+@app.command()
+def features(
+    home: Home = None,
+    redis_url: RedisUrl = None,
+    profiles: Annotated[Path | None, typer.Option(help="Folder of the profiles' Parquet files.")] = None,
+) -> None:
+    """Register the feature repository, load the profiles into Redis and compile what serving reads."""
+    from feature_repo import apply_and_materialize, compile_features
+
+    settings = _settings(home, redis_url)
+    repo = settings.features.repo
+    store_file = apply_and_materialize(
+        repo,
+        redis_url=settings.redis_url,
+        features_dir=profiles or settings.profiles,
+        registry_path=settings.registry_path,
+        now=datetime.now(UTC),
+    )
+    plan, schema = compile_features(
+        repo,
+        store_file=store_file,
+        context_path=settings.features.context,
+        plan_path=settings.plan_path,
+        schema_path=settings.schema_path,
+    )
+    typer.echo(f"features are loaded; contexts have {schema.d} entries (schema {schema.hash[:12]})")
+    typer.echo(f"to use the feast command on them: export FEAST_FS_YAML_FILE_PATH={store_file}")
+    del plan
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    home: Home = None,
+    redis_url: RedisUrl = None,
+) -> None:
+    """Answer ad requests over HTTP: decisions, impression and click URLs, events, metrics, studio page."""
+    from serving import serve as run_server
+
+    settings = _settings(home, redis_url, serve={"host": host, "port": port})
+    run_server(wiring.server_config(settings))
+
+
+@app.command()
+def split(
+    shares: Annotated[list[str], typer.Argument(help="policy=share, e.g. original=0.2 random=0.3 linucb=0.5")],
+    alpha: Annotated[float | None, typer.Option(help="Exploration weight of linucb.", min=0)] = None,
+    redis_url: RedisUrl = None,
+) -> None:
+    """Change which share of users each policy decides for; running servers follow within a second."""
+    from dataclasses import replace
+
+    from stores import PolicyStore, connect
+
+    settings = _settings(None, redis_url)
+    store = PolicyStore(connect(settings.redis_url))
+    current = store.get()
+    changed = replace(
+        current,
+        version=current.version + 1,
+        split=parse_split(shares),
+        default_alpha=current.default_alpha if alpha is None else alpha,
+    )
+    store.put(changed)
+    typer.echo(
+        f"version {changed.version}: " + ", ".join(f"{name} {share:.1%}" for name, share in changed.split.items())
+    )
+
+
+def parse_split(shares: list[str]) -> dict[str, float]:
+    """Read ``policy=share`` words.
+
+    Raises:
+        InvalidInputError: naming the word that is none, or the shares if they are no split.
+    """
+    parsed: dict[str, float] = {}
+    for word in shares:
+        name, _, share = word.partition("=")
+        try:
+            parsed[name] = float(share)
+        except ValueError as error:
+            message = f"{word!r} is not policy=share: write for example linucb=0.5"
+            raise InvalidInputError(message) from error
+    TrafficPolicy(split=parsed)
+    return parsed
