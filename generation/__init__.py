@@ -1,0 +1,61 @@
+"""Product photo + prompt + placement -> creative: cut-out, layout, background, composite, quality, file."""
+
+from contracts import Prompt
+from generation.backend import Backend, RenderRequest, open_backend
+from generation.catalogue import Catalogue, DeadRow, read_catalogue
+from generation.composite import ProductChangedError, composite, require_unchanged
+from generation.contact_sheet import SheetCell, contact_sheet
+from generation.creative import Creative, Renderer
+from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, cut_out
+from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
+from generation.layout import Placed, frame_for, place
+from generation.matte import decontaminate, refine
+from generation.original import original_picture
+from generation.photo import Photo, decode_photo, read_photo_bytes
+from generation.prompts import TAGS, PromptBook, read_placements, read_prompts
+from generation.quality import LIMITS, Verdict, judge_picture
+from generation.specs import placement_of, prompt_of, specs_of
+
+__all__ = [
+    "CONTENT_TYPE",
+    "LIMITS",
+    "SUFFIX",
+    "TAGS",
+    "Backend",
+    "Catalogue",
+    "Creative",
+    "CutOut",
+    "DeadRow",
+    "MaskError",
+    "Photo",
+    "Placed",
+    "ProductChangedError",
+    "Prompt",
+    "PromptBook",
+    "RembgSegmenter",
+    "RenderRequest",
+    "Renderer",
+    "Segmenter",
+    "SheetCell",
+    "Verdict",
+    "composite",
+    "contact_sheet",
+    "cut_out",
+    "decode_photo",
+    "decontaminate",
+    "encode_jpeg",
+    "frame_for",
+    "judge_picture",
+    "open_backend",
+    "original_picture",
+    "place",
+    "placement_of",
+    "prompt_of",
+    "read_catalogue",
+    "read_photo_bytes",
+    "read_placements",
+    "read_prompts",
+    "refine",
+    "require_unchanged",
+    "specs_of",
+]

@@ -1,0 +1,160 @@
+"""Cut the product out of its photo: an existing alpha channel as it is, else rembg's U²-Netp, refined and judged."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from contracts import InvalidInputError, SetupError
+from generation.matte import Floats, decontaminate, refine
+from generation.photo import Photo
+
+MODEL = "u2netp"
+MODEL_MD5 = "8e83ca70e441ab06c318d82300c84806"
+CUTOUT_RECIPE = f"{MODEL}+refine/1"
+_WORKING_SIDE = 1_280
+_MIN_COVER, _MAX_COVER = 0.01, 0.92
+_MAX_BORDER = 0.25
+_MAX_UNSURE = 0.25
+_OPEN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class CutOut:
+    """A product without its background, cropped: ``rgb`` u8[h, w, 3], ``alpha`` f32[h, w] 0 to 1.
+
+    ``sha256`` is of the photo's bytes; ``backdrop`` the photo's mean border colour, 0 to 255.
+    """
+
+    rgb: NDArray[np.uint8]
+    alpha: Floats
+    sha256: str
+    backdrop: tuple[int, int, int]
+
+
+class Segmenter(Protocol):
+    """Tells product from background."""
+
+    def mask(self, rgb: NDArray[np.uint8]) -> Floats:
+        """A coarse mask f32[h, w], 0 to 1, of a photo u8[h, w, 3]."""
+        ...
+
+
+class MaskError(InvalidInputError):
+    """The mask cannot be a product: ``reason`` is a short code."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep the code beside the sentence."""
+        super().__init__(message)
+        self.reason = reason
+
+
+class RembgSegmenter:
+    """rembg with the U²-Netp weights in a file on this machine; never downloads."""
+
+    def __init__(self, weights: Path, threads: int = 1) -> None:
+        """Load the model.
+
+        Raises:
+            SetupError: if the weights are missing or are not the file they should be.
+        """
+        if not weights.is_file():
+            message = f"segmentation weights {weights} are missing: run 'make setup'"
+            raise SetupError(message)
+        digest = hashlib.md5(weights.read_bytes(), usedforsecurity=False).hexdigest()
+        if digest != MODEL_MD5 or weights.name != f"{MODEL}.onnx":
+            message = f"{weights} (md5 {digest}) is not {MODEL}.onnx (md5 {MODEL_MD5}): delete it and run 'make setup'"
+            raise SetupError(message)
+        # rembg looks for a model only below this folder; with the file there, it has nothing to fetch.
+        os.environ["U2NET_HOME"] = str(weights.resolve().parent)
+        import onnxruntime
+        from rembg import new_session
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = threads
+        self._session = new_session(MODEL, sess_opts=options, providers=["CPUExecutionProvider"])
+
+    def mask(self, rgb: NDArray[np.uint8]) -> Floats:
+        """A coarse mask f32[h, w], 0 to 1."""
+        predicted = self._session.predict(Image.fromarray(rgb))[0]
+        return np.asarray(predicted, np.float32) / 255
+
+
+def cut_out(photo: Photo, segmenter: Segmenter) -> CutOut:
+    """Cut out, judge, refine and crop; large photos are worked on at ``_WORKING_SIDE`` pixels.
+
+    Raises:
+        MaskError: ``mask_empty``, ``mask_full``, ``touches_border`` or ``mask_unsure``.
+    """
+    rgb, alpha = _at_working_size(photo)
+    if alpha is None:
+        mask = segmenter.mask(rgb)
+        judge(mask)
+        alpha = refine(rgb, mask)
+        clean = decontaminate(rgb, alpha)
+    else:
+        judge(alpha, own=True)
+        clean = rgb
+    box = _box(alpha)
+    return CutOut(
+        np.ascontiguousarray(clean[box]), np.ascontiguousarray(alpha[box]), photo.sha256, border_colour(photo.rgb)
+    )
+
+
+def judge(mask: Floats, *, own: bool = False) -> None:
+    """Refuse a mask f32[h, w] that cannot be one product; ``own``: it came with the photo, so only its size counts.
+
+    Raises:
+        MaskError: with the number and its limit.
+    """
+    cover = float((mask > 0.5).mean())  # noqa: PLR2004
+    if cover < _MIN_COVER:
+        message = f"the product covers {cover:.1%} of the photo, at least {_MIN_COVER:.0%} is needed: is there one?"
+        raise MaskError("mask_empty", message)
+    if own:
+        return
+    if cover > _MAX_COVER:
+        message = f"the product covers {cover:.1%} of the photo, at most {_MAX_COVER:.0%} can be told apart"
+        raise MaskError("mask_full", message)
+    rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    touching = float((rim > 0.5).mean())  # noqa: PLR2004
+    if touching > _MAX_BORDER:
+        message = f"the product touches {touching:.0%} of the photo's border, the limit is {_MAX_BORDER:.0%}: it is cut"
+        raise MaskError("touches_border", message)
+    unsure = float(((mask > 0.2) & (mask < 0.8)).mean()) / cover  # noqa: PLR2004
+    if unsure > _MAX_UNSURE:
+        message = f"the mask is unsure on {unsure:.0%} of the product's area, the limit is {_MAX_UNSURE:.0%}"
+        raise MaskError("mask_unsure", message)
+
+
+def border_colour(rgb: NDArray[np.uint8]) -> tuple[int, int, int]:
+    """Median colour of a photo's outermost pixels."""
+    rim = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    red, green, blue = np.median(rim, axis=0).astype(int).tolist()
+    return red, green, blue
+
+
+def _at_working_size(photo: Photo) -> tuple[NDArray[np.uint8], Floats | None]:
+    height, width = photo.rgb.shape[:2]
+    alpha = None if photo.alpha is None else photo.alpha.astype(np.float32) / 255
+    if max(height, width) <= _WORKING_SIDE:
+        return photo.rgb, alpha
+    scale = _WORKING_SIDE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    rgb = np.array(Image.fromarray(photo.rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+    if alpha is None:
+        return rgb, None
+    return rgb, np.array(Image.fromarray(alpha).resize(size, Image.Resampling.BOX))
+
+
+def _box(alpha: Floats) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero((alpha > _OPEN).any(axis=1)), np.flatnonzero((alpha > _OPEN).any(axis=0))
+    if not len(rows):
+        message = "nothing of the product is left after cutting out"
+        raise MaskError("mask_empty", message)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -1,0 +1,185 @@
+"""From a coarse mask to clean edges: alpha refined against the photo's own backdrop, its colour taken out."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Floats = NDArray[np.float32]
+
+_SURE_INSIDE = 0.97
+_SURE_OUTSIDE = 0.03
+_PLAIN_LIMIT = 0.035
+_UNLIKELY = 0.4
+_SAME = 0.05
+_EVEN = 0.5
+_DARKEST_SHADE = 0.5
+_REACH = 0.006
+_TINY = 1e-4
+
+
+def refine(rgb: NDArray[np.uint8], mask: Floats) -> Floats:
+    """Alpha f32[h, w], 0 to 1, from a photo u8[h, w, 3] and a coarse mask f32[h, w].
+
+    Pixels whose class the mask leaves open (and those close to its edge) are placed on the line between the
+    colours of the product and of the backdrop near them, as in colour-line matting (Ruzon and Tomasi 2000).
+    Where the backdrop is plain, what differs from it by more than a shadow could belongs to the product, so
+    thin parts that a coarse mask loses come back.
+    """
+    box = _around(mask > _SURE_OUTSIDE, 0.05)
+    alpha = np.zeros_like(mask)
+    alpha[box] = _refined(rgb[box], mask[box], max(2, round(_REACH * max(mask.shape))))
+    return alpha
+
+
+def _refined(rgb: NDArray[np.uint8], mask: Floats, reach: int) -> Floats:
+    photo = rgb.astype(np.float32) / 255
+    inside = _shrunk(mask > _SURE_INSIDE, max(1, reach // 3))
+    outside = _shrunk(mask < _SURE_OUTSIDE, 2 * reach)
+    if not inside.any() or not outside.any():
+        return mask
+    plate = _backdrop(photo, outside)
+    plain = float(np.median(np.abs(photo - plate)[outside])) < _PLAIN_LIMIT
+    if plain:
+        # Gaps inside the product hold no sure backdrop: take what looks like it and the mask does not claim.
+        outside |= _shrunk((mask < _UNLIKELY) & (_difference(photo, plate, plate) < _SAME), 1)
+    behind, product = fill(photo, outside), fill(photo, inside)
+    line = product - behind
+    length = (line * line).sum(-1)
+    share = (((photo - behind) * line).sum(-1) / (length + _TINY)).clip(0, 1)
+    trust = _smooth(0.06, 0.14, np.sqrt(length))
+    sharp = _smooth(0.2, 0.8, mask)
+    alpha = sharp + trust * (np.minimum(share, _smooth(0.02, 0.35, mask)) - sharp)
+    nearby = _grown(mask > _EVEN, 6 * reach)
+    if plain:
+        other = _soft3(_difference(photo, behind, np.maximum(plate, behind)))
+        alpha = np.maximum(alpha, _smooth(0.07, 0.15, other) * nearby)
+    alpha = np.maximum(alpha, _smooth(0.7, 0.93, mask))
+    alpha = np.where(inside, 1.0, np.where(outside & ~nearby, 0.0, alpha))
+    return _solid_ends(alpha.astype(np.float32))
+
+
+def decontaminate(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
+    """The photo with the backdrop's colour taken out of soft edges, and product colours carried outwards.
+
+    Solves C = alpha F + (1 - alpha) B for F with B from clear backdrop nearby; the weaker alpha, the more F is
+    taken from opaque neighbours instead, because the division then only amplifies noise.
+    """
+    box = _around(alpha > 0, 0.02)
+    cleaned = rgb.copy()
+    cleaned[box] = _cleaned(rgb[box], alpha[box])
+    return cleaned
+
+
+def _cleaned(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
+    photo = rgb.astype(np.float32) / 255
+    opaque, clear = alpha >= 1.0, alpha <= 0.0
+    if not opaque.any() or not clear.any():
+        return rgb
+    # The outermost opaque pixels are lighter or darker by the lens's and JPEG's blur: carry from behind them.
+    core = _shrunk(opaque, 1)
+    behind, product = fill(photo, clear), fill(photo, core if core.any() else opaque)
+    a = alpha[..., None]
+    solved = ((photo - (1 - a) * behind) / np.maximum(a, 0.05)).clip(0, 1)
+    weight = _smooth(0.5, 1.0, alpha)[..., None]
+    clean = product + weight * (solved - product)
+    kept = np.where(opaque[..., None], photo, clean)
+    return (kept * 255 + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def fill(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Carry ``values`` f32[h, w, c] from ``known`` pixels smoothly over all others (push-pull pyramid)."""
+    weight = known.astype(np.float32)[..., None]
+    sheets = [(values * weight, weight)]
+    while min(sheets[-1][0].shape[:2]) > 1:
+        sheets.append((_halved(sheets[-1][0]), _halved(sheets[-1][1])))
+    total, covered = sheets[-1]
+    filled = total / np.maximum(covered, _TINY)
+    for total, covered in reversed(sheets[:-1]):
+        wide = _doubled(filled, total.shape[:2])
+        share = np.minimum(covered * 1.0, 1.0)
+        filled = wide * (1 - share) + total / np.maximum(covered, _TINY) * share
+    return filled
+
+
+def _halved(sheet: Floats) -> Floats:
+    padded = np.pad(sheet, ((0, sheet.shape[0] % 2), (0, sheet.shape[1] % 2), (0, 0)))
+    height, width, channels = padded.shape
+    result: Floats = padded.reshape(height // 2, 2, width // 2, 2, channels).mean(axis=(1, 3), dtype=np.float32)
+    return result
+
+
+def _doubled(sheet: Floats, size: tuple[int, ...]) -> Floats:
+    height, width = size[0], size[1]
+    even = (sheet.shape[1] * 2, sheet.shape[0] * 2)
+    planes = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(sheet[..., i])).resize(even, Image.Resampling.BILINEAR))
+        for i in range(sheet.shape[2])
+    ]
+    return np.stack(planes, axis=-1)[:height, :width]
+
+
+def _difference(photo: Floats, behind: Floats, brightest: Floats) -> Floats:
+    """How far a pixel is from its backdrop in a way no shadow explains: hue, brighter than all, or very dark."""
+    norm = (behind * behind).sum(-1) + _TINY
+    factor = (photo * behind).sum(-1) / norm
+    hue = np.sqrt(((photo - factor[..., None] * behind) ** 2).sum(-1))
+    size = np.sqrt(norm)
+    above = (photo - brightest).min(-1)
+    result: Floats = hue + np.maximum(above * 1.5, 0) + np.maximum(_DARKEST_SHADE - factor, 0) * size
+    return result
+
+
+def _backdrop(photo: Floats, outside: NDArray[np.bool_]) -> Floats:
+    """The unshaded backdrop: a quadratic surface a channel, fitted to its brighter clear pixels."""
+    height, width = outside.shape
+    y, x = (np.arange(n, dtype=np.float32) / n - 0.5 for n in (height, width))
+    terms = [np.ones((height, width), np.float32)]
+    terms += [np.broadcast_to(t, (height, width)) for t in (y[:, None], x[None, :], y[:, None] ** 2, x[None, :] ** 2)]
+    terms.append(y[:, None] * x[None, :])
+    basis = np.stack(terms, axis=-1)
+    kept = outside.copy()
+    plate = photo
+    for _ in range(2):
+        rows = np.flatnonzero(kept)[::37]
+        solved = np.linalg.lstsq(basis.reshape(-1, len(terms))[rows], photo.reshape(-1, 3)[rows], rcond=None)[0]
+        plate = basis @ solved.astype(np.float32)
+        kept = outside & (photo.sum(-1) > plate.sum(-1) - 0.03)
+    return plate
+
+
+def _around(shape: NDArray[np.bool_], margin: float) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(shape.any(axis=1)), np.flatnonzero(shape.any(axis=0))
+    if not len(rows):
+        return slice(None), slice(None)
+    more = round(margin * max(shape.shape))
+    return (
+        slice(max(0, int(rows[0]) - more), int(rows[-1]) + more + 1),
+        slice(max(0, int(columns[0]) - more), int(columns[-1]) + more + 1),
+    )
+
+
+def _soft3(field: Floats) -> Floats:
+    """Mean over 3 × 3: the chroma noise of JPEG is not the product."""
+    padded = np.pad(field, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
+
+
+def _solid_ends(alpha: Floats) -> Floats:
+    """Stretch so that nearly opaque is opaque and nearly clear is clear."""
+    return ((alpha - 0.04) / 0.92).clip(0, 1).astype(np.float32)
+
+
+def _grown(shape: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    image = Image.fromarray(shape.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(radius))
+    return np.asarray(image) > 0
+
+
+def _shrunk(shape: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    return ~_grown(~shape, radius)
+
+
+def _smooth(low: float, high: float, value: Floats) -> Floats:
+    t = ((value - low) / (high - low)).clip(0, 1)
+    result: Floats = t * t * (3 - 2 * t)
+    return result

@@ -1,0 +1,108 @@
+"""Product photos: bytes in, upright 8-bit RGB or RGBA out, with limits checked before anything is decoded."""
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from contracts import InvalidInputError
+
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 32
+MAX_BYTES = 64 << 20
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+_WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A decoded product photo: ``rgb`` u8[h, w, 3], ``alpha`` u8[h, w] or None, SHA-256 (hex) of its bytes."""
+
+    rgb: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
+    sha256: str
+
+
+def read_photo_bytes(uri: str, base: Path) -> bytes:
+    """The bytes of a photo at a path (relative to ``base``) or ``file:`` URI.
+
+    Raises:
+        InvalidInputError: missing, too large, or of a scheme that is not read yet.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in {"", "file"}:
+        message = f"image_uri {uri!r}: scheme {parts.scheme!r} is not supported, use a path or a file: URI"
+        raise InvalidInputError(message)
+    path = base / (unquote(parts.path) if parts.scheme else uri)
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            message = f"image {uri!r} has {size} bytes, the limit is {MAX_BYTES}"
+            raise InvalidInputError(message)
+        return path.read_bytes()
+    except OSError as error:
+        message = f"image {uri!r} cannot be read ({error.strerror}): check image_uri"
+        raise InvalidInputError(message) from error
+
+
+def decode_photo(data: bytes) -> Photo:
+    """Decode JPEG, PNG, WebP, TIFF, BMP or GIF; turns by EXIF, converts CMYK, palette, grey and 16-bit.
+
+    Raises:
+        InvalidInputError: not such an image, damaged, animated, smaller than ``MIN_SIDE`` on a side, or of more
+            than ``MAX_PIXELS`` pixels (judged by its header, before decoding).
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of bombs at the size where we refuse; our own limit below is lower.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                _check(image)
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                rgb, alpha = _to_8_bit(upright)
+    except Image.DecompressionBombError as error:
+        message = f"image has more than {MAX_PIXELS} pixels: {error}"
+        raise InvalidInputError(message) from error
+    except UnidentifiedImageError as error:
+        message = f"not an image ({len(data)} bytes that no known format claims)"
+        raise InvalidInputError(message) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        message = f"image is damaged: {error}"
+        raise InvalidInputError(message) from error
+    return Photo(rgb, alpha, hashlib.sha256(data).hexdigest())
+
+
+def _check(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        message = f"image has {width} × {height} pixels, the limit is {MAX_PIXELS}: scale it down"
+        raise InvalidInputError(message)
+    if min(width, height) < MIN_SIDE:
+        message = f"image has {width} × {height} pixels, each side must have at least {MIN_SIDE}"
+        raise InvalidInputError(message)
+    if getattr(image, "n_frames", 1) > 1 and image.format == "GIF":
+        message = "image is animated: give a still picture"
+        raise InvalidInputError(message)
+
+
+def _to_8_bit(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    if image.mode in _WIDE_MODES:
+        values = np.asarray(image, np.float64)
+        top = 65535.0 if values.max() > 255 else 255.0  # noqa: PLR2004
+        grey = (values / top * 255 + 0.5).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2), None
+    transparent = image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info
+    if not transparent:
+        return np.array(image.convert("RGB")), None
+    pixels = np.array(image.convert("RGBA"))
+    alpha = pixels[..., 3]
+    return np.ascontiguousarray(pixels[..., :3]), None if bool((alpha == alpha.max()).all()) else alpha.copy()

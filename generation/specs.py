@@ -1,0 +1,41 @@
+"""Which creatives there should be: one spec for each product × (prompts and original) × placement."""
+
+from collections.abc import Sequence
+
+from contracts import ORIGINAL_ARM, CreativeSpec, Placement, Product, Prompt
+from generation.backend import Backend
+from generation.composite import COMPOSITE_RECIPE
+from generation.cutout import CUTOUT_RECIPE
+from generation.encode import ENCODE_RECIPE
+from generation.layout import LAYOUT_RECIPE
+from generation.original import ORIGINAL_RECIPE
+
+
+def specs_of(
+    product: Product, image_sha256: str, prompts: Sequence[Prompt], placements: Sequence[Placement], backend: Backend
+) -> tuple[CreativeSpec, ...]:
+    """All specs of a product, the original of each placement first."""
+    painted = "+".join((CUTOUT_RECIPE, LAYOUT_RECIPE, backend.recipe, COMPOSITE_RECIPE, ENCODE_RECIPE))
+    untouched = "+".join((ORIGINAL_RECIPE, ENCODE_RECIPE))
+    specs = []
+    for slot in placements:
+        common = (product.item_id, product.category)
+        shape = (slot.placement, slot.width, slot.height, image_sha256)
+        specs.append(CreativeSpec(*common, ORIGINAL_ARM, *shape, "", "", (), "", untouched))
+        specs += [
+            CreativeSpec(
+                *common, p.arm, *shape, p.text, p.negative, tuple(sorted(p.tags.items())), backend.name, painted
+            )
+            for p in prompts
+        ]
+    return tuple(specs)
+
+
+def prompt_of(spec: CreativeSpec) -> Prompt:
+    """The prompt that a spec carries."""
+    return Prompt(spec.arm, spec.category, spec.text, spec.negative, dict(spec.tags))
+
+
+def placement_of(spec: CreativeSpec) -> Placement:
+    """The slot that a spec carries."""
+    return Placement(spec.placement, spec.width, spec.height)
