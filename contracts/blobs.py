@@ -9,12 +9,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.errors import FormatError
-from contracts.ipc import read_stream, read_streams, require_metadata, write_stream
+from contracts.ipc import read_stream, read_streams, require_columns, require_metadata, write_stream
 
 STATISTICS_FORMAT = 1
 PACK_FORMAT = 1
 
 CountKey = tuple[str, str, str]
+
+_COUNTS = [
+    *((name, pa.utf8()) for name in ("policy", "arm", "placement")),
+    *((name, pa.float64()) for name in ("impressions", "clicks")),
+]
 
 _Float = TypeVar("_Float", bound=np.floating[Any])
 
@@ -81,7 +86,7 @@ def encode_statistics(blob: StatisticsBlob) -> bytes:
             *(pa.array([key[i] for key in keys], pa.utf8()) for i in range(3)),
             *(pa.array([blob.counts[key][i] for key in keys], pa.float64()) for i in range(2)),
         ],
-        names=["policy", "arm", "placement", "impressions", "clicks"],
+        names=[name for name, _ in _COUNTS],
     )
     metadata = {
         "format": f"statistics/{STATISTICS_FORMAT}",
@@ -104,6 +109,8 @@ def decode_statistics(data: bytes) -> StatisticsBlob:
     (rows, metadata), (counts, counts_metadata) = read_streams(data, 2)
     require_metadata(metadata, f"statistics/{STATISTICS_FORMAT}")
     require_metadata(counts_metadata, f"counts/{STATISTICS_FORMAT}")
+    _require_matrices(rows, {"arm": pa.utf8(), "n": pa.float64(), "reward": pa.float64()}, "gram", "moment")
+    require_columns(counts, pa.schema(_COUNTS), "counts of a statistics blob")
     try:
         version, window, shard, through = (int(metadata[key]) for key in ("version", "window", "shard", "through"))
         policies, arms, placements, shown, clicked = (column.to_pylist() for column in counts.columns)
@@ -162,6 +169,7 @@ def decode_pack(data: bytes) -> PackBlob:
     """
     rows, metadata = read_stream(data)
     require_metadata(metadata, f"pack/{PACK_FORMAT}")
+    _require_matrices(rows, {"arm": pa.utf8()}, "inverse", "theta")
     try:
         return PackBlob(
             lineage=metadata["lineage"],
@@ -176,6 +184,24 @@ def decode_pack(data: bytes) -> PackBlob:
     except (KeyError, ValueError, pa.ArrowException) as error:
         message = f"pack blob is damaged: {error}"
         raise FormatError(message) from error
+
+
+def _require_matrices(rows: pa.RecordBatch, plain: Mapping[str, pa.DataType], triangle: str, vector: str) -> None:
+    """Check names and types of the columns, nulls, and that triangle and vector are of one d.
+
+    Raises:
+        FormatError: if the rows are not such.
+    """
+    kinds = dict(zip(rows.schema.names, rows.schema.types, strict=True))
+    kind = kinds.get(vector)
+    d = kind.list_size if kind is not None and pa.types.is_fixed_size_list(kind) else 0
+    element = pa.float64() if triangle == "gram" else pa.float32()
+    wanted = {**plain, triangle: pa.list_(element, packed_length(d)), vector: pa.list_(element, d)}
+    schema = pa.schema([(name, wanted[name]) for name in rows.schema.names if name in wanted])
+    if d == 0 or len(schema) != len(wanted):
+        message = f"blob has columns {rows.schema.names} of d = {d} where {list(wanted)} are expected"
+        raise FormatError(message)
+    require_columns(rows, schema, f"blob with d = {d}")
 
 
 def _matrix(values: NDArray[np.floating[Any]], kind: pa.DataType) -> pa.Array:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.errors import FormatError
-from contracts.ipc import read_stream, require_metadata, write_stream
+from contracts.ipc import read_stream, require_columns, require_metadata, write_stream
 
 FACTS_FORMAT = 1
 IMPRESSION = 0
@@ -133,19 +133,12 @@ def decode_facts(blob: bytes) -> FactBatch:
     except (KeyError, ValueError) as error:
         message = f"facts batch names no usable d: {metadata.get('d')!r}"
         raise FormatError(message) from error
-    if not 0 < d <= MAX_D or not batch.schema.equals(facts_schema(d)):
-        message = f"facts batch does not have the columns of format {FACTS_FORMAT} with d = {d}"
+    if not 0 < d <= MAX_D:
+        message = f"facts batch does not have the columns of format {FACTS_FORMAT}: d = {d} is not 1 to {MAX_D}"
         raise FormatError(message)
+    require_columns(batch, facts_schema(d), f"facts batch of format {FACTS_FORMAT} with d = {d}")
     if batch.num_rows > MAX_BATCH_ROWS:
         message = f"facts batch has {batch.num_rows} rows, the limit is {MAX_BATCH_ROWS}: append smaller batches"
-        raise FormatError(message)
-    try:
-        batch.validate(full=True)
-    except pa.ArrowInvalid as error:
-        message = f"facts batch is damaged: {error}"
-        raise FormatError(message) from error
-    if any(column.null_count for column in batch.columns):
-        message = "facts batch holds nulls"
         raise FormatError(message)
     return FactBatch(batch, metadata.get("schema_hash", ""), metadata.get("lineage", ""), d)
 

@@ -48,6 +48,10 @@ def read_streams(blob: bytes, count: int) -> list[tuple[pa.RecordBatch, dict[str
                 message = f"blob holds {len(batches)} record batches where one is expected"
                 raise FormatError(message)
             batch = batches[0].replace_schema_metadata(None)
+            # Column names are decoded when asked for: damaged ones must fail here.
+            batch = batch.rename_columns(batch.schema.names)
+            # Arrow trusts offsets and lengths unless asked: damaged ones would be read outside the blob.
+            batch.validate(full=True)
             found.append((batch, metadata))
         if source.tell() != len(blob):
             message = f"blob has {len(blob) - source.tell()} bytes behind its end"
@@ -56,6 +60,22 @@ def read_streams(blob: bytes, count: int) -> list[tuple[pa.RecordBatch, dict[str
         message = f"blob of {len(blob)} bytes is not an Arrow stream: {error}"
         raise FormatError(message) from error
     return found
+
+
+def require_columns(batch: pa.RecordBatch, schema: pa.Schema, what: str) -> None:
+    """Check that a batch has exactly the columns of ``schema`` and no nulls, inside lists neither.
+
+    Raises:
+        FormatError: naming ``what`` the batch was to be.
+    """
+    if not batch.schema.equals(schema):
+        message = f"{what} has the columns {batch.schema.names}, or other types, where {schema.names} are expected"
+        raise FormatError(message)
+    for name, column in zip(schema.names, batch.columns, strict=True):
+        is_list = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+        if column.null_count or (is_list and column.flatten().null_count):
+            message = f"{what} holds nulls in column {name}"
+            raise FormatError(message)
 
 
 def require_metadata(metadata: Mapping[str, str], expected: str) -> None:
