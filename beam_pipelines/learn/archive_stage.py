@@ -1,0 +1,91 @@
+"""ArchiveLog: a branch that copies the event log to Parquet (design, idea 9)."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import coders
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, TimerSpec, on_timer
+
+from beam_pipelines.learn.frames import Frame, decode_frame
+from beam_pipelines.learn.times import ms_of, next_multiple, timestamp_of
+from contracts import LogEntry, Position
+from stores.archive import write_archive
+from stores.objects import ObjectStore, open_objects
+
+_NOT_ARMED = -1
+
+
+class ByPartition(beam.DoFn):
+    """Frames keyed by their partition."""
+
+    def process(self, element: bytes) -> Iterator[tuple[int, bytes]]:
+        """Key one frame."""
+        yield decode_frame(element).partition, element
+
+
+class ArchiveLog(beam.DoFn):
+    """Gathers a partition's frames and writes them at each multiple of the archive interval of log time.
+
+    What is behind the archive's end at the start of the job (``archived``, one position a partition) is written;
+    the rest is there already.
+    """
+
+    FRAMES = beam.DoFn.StateParam(BagStateSpec("frames", coders.BytesCoder()))
+    ARMED = beam.DoFn.StateParam(ReadModifyWriteStateSpec("armed", coders.VarIntCoder()))
+    WRITE_SPEC = TimerSpec("write", TimeDomain.WATERMARK)
+    WRITE = beam.DoFn.TimerParam(WRITE_SPEC)
+
+    def __init__(self, uri: str, archived: Sequence[Position], interval_ms: int) -> None:
+        self._uri = uri
+        self._archived = tuple(archived)
+        self._interval_ms = interval_ms
+
+    def process(
+        self,
+        element: tuple[int, bytes],
+        frames: Any = FRAMES,
+        armed: Any = ARMED,
+        write: Any = WRITE,
+    ) -> None:
+        """Keep one frame until it is written."""
+        _, data = element
+        frames.add(data)
+        if armed.read() in (None, _NOT_ARMED):
+            due = next_multiple(decode_frame(data).entries[-1].append_ms, self._interval_ms)
+            write.set(timestamp_of(due))
+            armed.write(due)
+
+    @on_timer(WRITE_SPEC)
+    def write_due(
+        self,
+        key: Any = beam.DoFn.KeyParam,
+        at: Any = beam.DoFn.TimestampParam,
+        frames: Any = FRAMES,
+        armed: Any = ARMED,
+        write: Any = WRITE,
+    ) -> None:
+        """Write what was kept; frames from the due time on stay whole in this object, too."""
+        if ms_of(at) < (armed.read() or 0):
+            return
+        archive_frames(open_objects(self._uri), [decode_frame(data) for data in frames.read()], self._archived[key])
+        frames.clear()
+        armed.write(_NOT_ARMED)
+
+
+def archive_frames(objects: ObjectStore, frames: Sequence[Frame], archived: Position) -> None:
+    """Write the entries behind ``archived`` of one partition's frames, one object for each run without a hole."""
+    runs: list[list[Frame]] = []
+    for frame in sorted(frames, key=lambda found: found.after):
+        if runs and runs[-1][-1].entries[-1].position == frame.after:
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+    for run in runs:
+        entries: list[LogEntry] = [
+            entry for entry in chain.from_iterable(frame.entries for frame in run) if entry.position > archived
+        ]
+        if entries:
+            write_archive(objects, entries, after=max(run[0].after, archived))

@@ -1,0 +1,62 @@
+"""What a learner is told; plain values, so that it can be handed to another process."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from contracts import DEFAULT_FLUSH_MS, LineageSettings, SettingsError, check_name
+
+PRISM = "prism"
+
+
+@dataclass(frozen=True, slots=True)
+class LearnConfig:
+    """Settings of one learner process; times in milliseconds or seconds as their names say.
+
+    ``archive_uri`` "" keeps no archive. ``prism_path`` is the Prism binary. ``grace_period_s`` is how long a job may
+    take to end before it is killed.
+    """
+
+    redis_url: str
+    lineage: str
+    settings: LineageSettings
+    prism_path: str
+    partitions: int = 4
+    flush_ms: int = DEFAULT_FLUSH_MS
+    ridge: float = 1.0
+    archive_uri: str = ""
+    archive_ms: int = 10_000
+    runner: str = PRISM
+    poll_interval_s: float = 0.1
+    status_interval_s: float = 1.0
+    grace_period_s: float = 10.0
+    log_level: str = "WARNING"
+    entries_per_read: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            SettingsError: naming the setting, its value and the limit.
+            InvalidInputError: if the lineage is not a valid name.
+        """
+        check_name("lineage", self.lineage)
+        if self.runner != PRISM:
+            message = (
+                f"runner = {self.runner!r}: use {PRISM!r} (Beam's in-process runner cannot stream: "
+                "its memory grows without limit)"
+            )
+            raise SettingsError(message)
+        for name in ("partitions", "flush_ms", "archive_ms", "entries_per_read"):
+            if getattr(self, name) < 1:
+                message = f"{name} = {getattr(self, name)}: must be at least 1"
+                raise SettingsError(message)
+
+    def to_json(self) -> str:
+        """Write for another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "LearnConfig":
+        """Read what ``to_json`` wrote."""
+        plain = json.loads(text)
+        return cls(**(plain | {"settings": LineageSettings(**plain["settings"])}))

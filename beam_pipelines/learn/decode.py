@@ -1,0 +1,146 @@
+"""From log entries to fact columns; what cannot be learned is named, never guessed (design, idea 4).
+
+Poison is judged from the bytes and the lineage's settings alone, so every run judges alike.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_pipelines.learn.chunk import FactColumns, Group
+from contracts import (
+    CLICK,
+    FactBatch,
+    FormatError,
+    InvalidInputError,
+    LineageSettings,
+    LogEntry,
+    check_name,
+    decision_ms_of,
+    decode_facts,
+)
+
+OTHER_SCHEMA = "other_schema"
+UNDECODABLE = "undecodable"
+WRONG_D = "wrong_d"
+BAD_KIND = "bad_kind"
+BAD_DECISION_ID = "bad_decision_id"
+BAD_DECISION_MS = "bad_decision_ms"
+BAD_EVENT_MS = "bad_event_ms"
+BAD_NAME = "bad_name"
+
+_MAX_MS = 1 << 48
+_UUID_VERSION = 7
+_VARIANT = 0b10
+_NAMES = ("category", "policy", "arm", "placement")
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """An entry (or rows of it) that cannot be learned: why, how many rows, and what was wrong."""
+
+    entry: LogEntry
+    reason: str
+    rows: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What entries held: facts, poison, and counts of rows skipped by reason."""
+
+    facts: FactColumns
+    poison: tuple[Poison, ...]
+    skipped: Mapping[str, int]
+
+
+def decode_entries(entries: Iterable[LogEntry], settings: LineageSettings) -> Decoded:
+    """Decode entries in order; ``skipped`` counts facts of other context schemas."""
+    parts: list[FactColumns] = []
+    poison: list[Poison] = []
+    skipped: Counter[str] = Counter()
+    for entry in entries:
+        try:
+            batch = decode_facts(entry.blob)
+        except FormatError as error:
+            poison.append(Poison(entry, UNDECODABLE, 1, str(error)))
+            continue
+        if batch.schema_hash != settings.schema_hash:
+            skipped[OTHER_SCHEMA] += len(batch)
+            continue
+        if batch.d != settings.d:
+            poison.append(Poison(entry, WRONG_D, len(batch), f"d = {batch.d}, the lineage has {settings.d}"))
+            continue
+        columns, faults = _columns(batch, entry.append_ms)
+        poison += [Poison(entry, reason, rows, "rows of a batch") for reason, rows in faults.items()]
+        parts.append(columns)
+    return Decoded(FactColumns.concatenate(parts, settings.d), tuple(poison), skipped)
+
+
+def _columns(batch: FactBatch, append_ms: int) -> tuple[FactColumns, dict[str, int]]:
+    ids = batch.ids()
+    halves = ids.view(">u8").astype(np.uint64)
+    group, groups, named = _groups(batch)
+    kinds = batch.integers("kind")
+    decision_ms = batch.integers("decision_ms")
+    event_ms = batch.integers("event_ms")
+    checks: dict[str, Callable[[], NDArray[np.bool_]]] = {
+        BAD_KIND: lambda: kinds <= CLICK,
+        BAD_DECISION_ID: lambda: (ids[:, 6] >> 4 == _UUID_VERSION) & (ids[:, 8] >> 6 == _VARIANT),
+        BAD_DECISION_MS: lambda: decision_ms == decision_ms_of(ids),
+        BAD_EVENT_MS: lambda: (event_ms >= 0) & (event_ms < _MAX_MS),
+        BAD_NAME: lambda: named,
+    }
+    good = np.ones(len(batch), dtype=np.bool_)
+    faults: dict[str, int] = {}
+    for reason, check in checks.items():
+        passed = check()
+        failed = int((good & ~passed).sum())
+        if failed:
+            faults[reason] = failed
+            good &= passed
+    columns = FactColumns(
+        kind=kinds.astype(np.uint8),
+        high=halves[:, 0],
+        low=halves[:, 1],
+        decision_ms=decision_ms,
+        event_ms=event_ms,
+        append_ms=np.full(len(batch), append_ms, dtype=np.int64),
+        group=group,
+        contexts=batch.contexts(),
+        groups=groups,
+    )
+    return (columns if good.all() else columns.take(good)), faults
+
+
+def _groups(batch: FactBatch) -> tuple[NDArray[np.int32], tuple[Group, ...], NDArray[np.bool_]]:
+    """Group of each fact, the distinct groups, and whether all names of a fact's group may be used."""
+    combined = np.zeros(len(batch), dtype=np.int64)
+    columns = [batch.coded(name) for name in _NAMES]
+    for codes, names in columns:
+        combined = combined * max(len(names), 1) + codes
+    distinct, group = np.unique(combined, return_inverse=True)
+    groups: list[Group] = []
+    valid: list[bool] = []
+    for code in distinct.tolist():
+        picked: list[str | None] = []
+        rest = code
+        for _, names in reversed(columns):
+            rest, place = divmod(rest, max(len(names), 1))
+            picked.append(names[place])
+        category, policy, arm, placement = (name or "" for name in reversed(picked))
+        groups.append((category, policy, arm, placement))
+        valid.append(all(_is_name(name) for name in (category, policy, arm, placement)))
+    named = np.array(valid, dtype=np.bool_)[group] if valid else np.zeros(0, dtype=np.bool_)
+    return group.astype(np.int32), tuple(groups), named
+
+
+def _is_name(value: str) -> bool:
+    try:
+        check_name("name", value)
+    except InvalidInputError:
+        return False
+    return True

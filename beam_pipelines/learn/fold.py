@@ -1,0 +1,256 @@
+"""The fold: facts of one (shard, window) into statistics, by set semantics (design, ideas 4 and 5).
+
+A decision is shown iff any counting fact of it exists, clicked iff a counting click does. The facts of one
+decision carry the same arm and context, because both are opened from the one token that sealed them; so
+whichever of them comes first may bring G and n, and order cannot matter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_pipelines.learn.chunk import FactColumns, Group
+from beam_pipelines.learn.columns import decode_columns, encode_columns
+from beam_pipelines.learn.identities import IdentitySet, marked
+from contracts import CLICK, CountKey, LineageSettings, StatisticsBlob, packed_length
+from learner import pack, require_exact
+
+Row = tuple[str, str]
+
+# Contexts are q / 1024, so products of two are multiples of 2**-20.
+_UNIT = 2.0**-10
+_UNIT_SQUARED = 2.0**-20
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """What one (shard, window) has counted.
+
+    ``rows`` (category, arm) index ``n``, ``reward`` (R,), ``gram`` (R, P), ``moment`` (R, d); ``groups`` index
+    ``shown``, ``clicked`` (M,); ``facts`` counts by category, ``published`` the part of them last emitted.
+    """
+
+    identities: IdentitySet
+    rows: tuple[Row, ...]
+    n: NDArray[np.float64]
+    reward: NDArray[np.float64]
+    gram: NDArray[np.float64]
+    moment: NDArray[np.float64]
+    groups: tuple[Group, ...]
+    shown: NDArray[np.int64]
+    clicked: NDArray[np.int64]
+    facts: Mapping[str, int] = field(default_factory=dict)
+    published: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def zero(cls, d: int) -> "WindowState":
+        """Nothing counted yet."""
+        none = np.zeros(0)
+        counts = np.zeros(0, dtype=np.int64)
+        return cls(IdentitySet(), (), none, none, np.zeros((0, packed_length(d))), np.zeros((0, d)), (), counts, counts)
+
+    @property
+    def dirty(self) -> tuple[str, ...]:
+        """Categories with facts not yet published, ascending."""
+        return tuple(sorted(name for name, count in self.facts.items() if count > self.published.get(name, 0)))
+
+    def mark_published(self) -> "WindowState":
+        """The same with everything published."""
+        return WindowState(
+            self.identities,
+            self.rows,
+            self.n,
+            self.reward,
+            self.gram,
+            self.moment,
+            self.groups,
+            self.shown,
+            self.clicked,
+            self.facts,
+            self.facts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """State after a fold, and the identities (high, marked low) that it added."""
+
+    state: WindowState
+    high: NDArray[np.uint64]
+    low: NDArray[np.uint64]
+
+
+def fold(state: WindowState, facts: FactColumns) -> Folded:
+    """Count those facts (all of them counting ones of this shard and window) not counted before."""
+    fresh, shown = _fresh(state.identities, facts)
+    counted = facts.take(fresh)
+    high, low = counted.high, marked(counted.low, counted.kind)
+    rows, groups, row_of, group_of = _tables(state, counted)
+    clicked = counted.kind == CLICK
+    fact_rows = row_of[counted.group] if len(counted) else np.zeros(0, dtype=np.int64)
+    fact_groups = group_of[counted.group] if len(counted) else np.zeros(0, dtype=np.int64)
+
+    n = _grown(state.n, len(rows))
+    reward = _grown(state.reward, len(rows))
+    gram = _grown(state.gram, len(rows))
+    moment = _grown(state.moment, len(rows))
+    n += np.bincount(fact_rows[shown], minlength=len(rows))
+    reward += np.bincount(fact_rows[clicked], minlength=len(rows))
+    _add_gram(gram, fact_rows[shown], counted.contexts[shown])
+    _add_moment(moment, fact_rows[clicked], counted.contexts[clicked])
+
+    by_row = np.bincount(fact_rows, minlength=len(rows))
+    by_category = dict(state.facts)
+    for row in np.flatnonzero(by_row):
+        category = rows[row][0]
+        by_category[category] = by_category.get(category, 0) + int(by_row[row])
+    return Folded(
+        WindowState(
+            state.identities.add(high, low),
+            rows,
+            n,
+            reward,
+            gram,
+            moment,
+            groups,
+            _grown(state.shown, len(groups)) + np.bincount(fact_groups[shown], minlength=len(groups)),
+            _grown(state.clicked, len(groups)) + np.bincount(fact_groups[clicked], minlength=len(groups)),
+            by_category,
+            state.published,
+        ),
+        high,
+        low,
+    )
+
+
+def delta(
+    state: WindowState, category: str, *, settings: LineageSettings, lineage: str, window: int, shard: int
+) -> StatisticsBlob:
+    """A category's statistics of this (window, shard), whole; arms ascending.
+
+    Raises:
+        NumericalError: if sums have left the range in which they are exact.
+    """
+    arms = sorted((arm, row) for row, (name, arm) in enumerate(state.rows) if name == category)
+    places = [row for _, row in arms]
+    counts: dict[CountKey, tuple[float, float]] = {
+        (policy, arm, placement): (float(state.shown[i]), float(state.clicked[i]))
+        for i, (name, policy, arm, placement) in enumerate(state.groups)
+        if name == category
+    }
+    gram = state.gram[places]
+    require_exact(gram, settings.d, f"category {category!r}, window {window}, shard {shard}")
+    return StatisticsBlob(
+        lineage=lineage,
+        schema_hash=settings.schema_hash,
+        version=state.facts.get(category, 0),
+        window=window,
+        shard=shard,
+        through=-1,
+        arms=tuple(arm for arm, _ in arms),
+        n=state.n[places],
+        reward=state.reward[places],
+        gram=gram,
+        moment=state.moment[places],
+        counts=counts,
+    )
+
+
+def encode_state(state: WindowState) -> bytes:
+    """Write everything but the identities, which are kept beside it by append."""
+    return encode_columns(
+        {
+            "rows": state.rows,
+            "groups": state.groups,
+            "facts": dict(state.facts),
+            "published": dict(state.published),
+        },
+        {name: getattr(state, name) for name in _ARRAYS},
+    )
+
+
+def decode_state(data: bytes, identities: IdentitySet) -> WindowState:
+    """Read what ``encode_state`` wrote."""
+    meta, columns = decode_columns(data)
+    return WindowState(
+        identities=identities,
+        rows=tuple((category, arm) for category, arm in meta["rows"]),
+        groups=tuple((category, policy, arm, placement) for category, policy, arm, placement in meta["groups"]),
+        facts=meta["facts"],
+        published=meta["published"],
+        **{name: columns[name] for name in _ARRAYS},
+    )
+
+
+_ARRAYS = ("n", "reward", "gram", "moment", "shown", "clicked")
+
+
+def _fresh(known: IdentitySet, facts: FactColumns) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Rows (m,) of facts counted for the first time, and whether each (m,) is the first of its decision."""
+    order = np.lexsort((facts.kind, facts.high, facts.low))
+    high, low, kind = facts.high[order], facts.low[order], facts.kind[order]
+    same_id = np.zeros(len(order), dtype=np.bool_)
+    same_id[1:] = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
+    same_fact = same_id.copy()
+    same_fact[1:] &= kind[1:] == kind[:-1]
+    fresh = ~same_fact & ~known.contains(high, marked(low, kind))
+    other_known = known.contains(high, marked(low, 1 - kind))
+    shown = ~other_known & ~_has_impression(same_id, kind)
+    return order[fresh], shown[fresh]
+
+
+def _has_impression(same_id: NDArray[np.bool_], kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether each click (rows sorted by id, then kind) has an impression of its decision in the same chunk."""
+    starts = np.flatnonzero(~same_id)
+    sizes = np.diff(np.append(starts, len(kind)))
+    leads = np.repeat(kind[starts], sizes)
+    beside: NDArray[np.bool_] = (kind == CLICK) & (leads != CLICK)
+    return beside
+
+
+def _tables(
+    state: WindowState, facts: FactColumns
+) -> tuple[tuple[Row, ...], tuple[Group, ...], NDArray[np.int64], NDArray[np.int64]]:
+    """Row and group tables with what the facts bring, and the chunk's groups as indices into each."""
+    present = np.unique(facts.group)
+    rows = {row: i for i, row in enumerate(state.rows)}
+    groups = {group: i for i, group in enumerate(state.groups)}
+    row_of = np.full(len(facts.groups), -1, dtype=np.int64)
+    group_of = np.full(len(facts.groups), -1, dtype=np.int64)
+    for code in present:
+        group = facts.groups[code]
+        row_of[code] = rows.setdefault((group[0], group[2]), len(rows))
+        group_of[code] = groups.setdefault(group, len(groups))
+    return tuple(rows), tuple(groups), row_of, group_of
+
+
+def _grown(values: NDArray[Any], length: int) -> NDArray[Any]:
+    grown = np.zeros((length, *values.shape[1:]), dtype=values.dtype)
+    grown[: len(values)] = values
+    return grown
+
+
+def _add_gram(gram: NDArray[np.float64], rows: NDArray[np.int64], contexts: NDArray[np.int16]) -> None:
+    """Add Σ x xᵀ by row: one rank-k product for each row; whole numbers below 2**53, so every sum is exact."""
+    order, present, starts, ends = _runs(rows)
+    values = contexts[order].astype(np.float64)
+    for row, start, end in zip(present, starts, ends, strict=True):
+        part = values[start:end]
+        gram[row] += pack(part.T @ part) * _UNIT_SQUARED
+
+
+def _add_moment(moment: NDArray[np.float64], rows: NDArray[np.int64], contexts: NDArray[np.int16]) -> None:
+    """Add Σ x by row, in whole numbers."""
+    order, present, starts, _ = _runs(rows)
+    if len(order):
+        moment[present] += np.add.reduceat(contexts[order].astype(np.int64), starts, axis=0) * _UNIT
+
+
+def _runs(rows: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.intp], NDArray[np.intp]]:
+    """Order that brings equal rows together, the distinct rows, and where each one's run starts and ends."""
+    order = np.argsort(rows, kind="stable")
+    present, starts = np.unique(rows[order], return_index=True)
+    return order, present, starts, np.append(starts, len(order))[1:]

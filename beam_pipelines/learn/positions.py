@@ -1,0 +1,60 @@
+"""Where a learner begins to read, and how far it has come (design, ideas 8 and 9)."""
+
+from dataclasses import dataclass
+
+from contracts import ORIGIN, EventLog, LineageSettings, Position
+from stores.archive import archived_through, require_kept
+from stores.objects import ObjectStore
+from stores.statistics import StatisticsStore
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Positions behind which a job reads and behind which it archives, one each a partition."""
+
+    reading: tuple[Position, ...]
+    archived: tuple[Position, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a lineage is: its low watermark, the newest entry of the log, and the log's clock (all ms)."""
+
+    low_watermark_ms: int
+    newest_ms: int
+    log_ms: int
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every entry of the log is folded and published."""
+        return self.low_watermark_ms > self.newest_ms
+
+    @property
+    def lag_ms(self) -> int:
+        """How far the served model is behind the log's clock; 0 where nothing waits."""
+        return 0 if self.caught_up else self.log_ms - max(self.low_watermark_ms, 0)
+
+
+def start_of(store: StatisticsStore, log: EventLog, settings: LineageSettings, objects: ObjectStore | None) -> Start:
+    """Where to begin: every window still open is read whole, and the archive stays without a hole.
+
+    Raises:
+        GapError: if the log was trimmed above that.
+    """
+    low_ms = store.low_watermark()
+    restart = ORIGIN if low_ms < 0 else Position(max(0, settings.restart_ms(low_ms)), 0)
+    reading: list[Position] = []
+    archived: list[Position] = []
+    for partition in range(log.partitions):
+        reached = restart if objects is None else archived_through(objects, partition, ORIGIN)
+        archived.append(reached)
+        reading.append(min(restart, reached))
+        require_kept(log, partition, reading[-1])
+    return Start(tuple(reading), tuple(archived))
+
+
+def progress_of(store: StatisticsStore, log: EventLog) -> Progress:
+    """How far the lineage is now; the log is looked at before the watermark, so it never seems further than it is."""
+    newest = max((log.last(partition).append_ms for partition in range(log.partitions)), default=0)
+    log_ms = log.read(0, log.last(0), 1).log_ms
+    return Progress(store.low_watermark(), newest, log_ms)

@@ -1,0 +1,126 @@
+"""The learner as a process: check, start a worker, start it again when it fails, end it when asked."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import structlog
+
+from beam_pipelines.learn.config import LearnConfig
+from beam_pipelines.learn.positions import Start, start_of
+from beam_pipelines.learn.prism import start_child
+from contracts import UnavailableError
+from stores.connect import connect
+from stores.objects import open_objects
+from stores.redis_log import RedisEventLog
+from stores.statistics import StatisticsStore
+
+_POLL_S = 0.1
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+# A job that ran this long was healthy: the next failure is a new one.
+_HEALTHY_S = 30.0
+_KILLED = -int(signal.SIGKILL)
+
+_log = structlog.get_logger("learn")
+
+
+def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
+    """Learn until SIGTERM, SIGINT or ``stop``; call it from the main thread.
+
+    Every start, the first and any after a failure, begins at the stored low watermark. While Redis does not
+    answer it waits.
+
+    Raises:
+        LineageError: if the lineage was begun with other settings.
+        GapError: if the event log no longer holds what must be read.
+        SetupError: if Prism is missing.
+    """
+    ending = stop or threading.Event()
+    pause_s = _FIRST_PAUSE_S
+    with _signals(ending):
+        while not ending.is_set():
+            began = time.monotonic()
+            try:
+                order = _prepare(config)
+            except UnavailableError as error:
+                _log.warning("waiting_for_redis", error=str(error), pause_s=pause_s)
+            else:
+                status = _watch(_start(order), ending, config.grace_period_s)
+                if ending.is_set():
+                    return
+                _log.warning("worker_ended", status=status, lineage=config.lineage, pause_s=pause_s)
+            if time.monotonic() - began > _HEALTHY_S:
+                pause_s = _FIRST_PAUSE_S
+            ending.wait(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _prepare(config: LearnConfig) -> bytes:
+    """Check the lineage and the log; returns what the worker is told."""
+    with connect(config.redis_url) as client:
+        store = StatisticsStore(client, config.lineage)
+        run_id = store.run_id()
+        store.begin(config.settings)
+        objects = open_objects(config.archive_uri) if config.archive_uri else None
+        start: Start = start_of(store, RedisEventLog(client, config.partitions), config.settings, objects)
+    return json.dumps(
+        {
+            "config": config.to_json(),
+            "run_id": run_id,
+            "reading": [str(position) for position in start.reading],
+            "archived": [str(position) for position in start.archived],
+        }
+    ).encode()
+
+
+def _start(order: bytes) -> subprocess.Popen[bytes]:
+    child = start_child([sys.executable, "-m", "beam_pipelines.learn.worker"], stdin=subprocess.PIPE)
+    if child.stdin is not None:
+        with child.stdin as pipe:
+            pipe.write(order)
+    return child
+
+
+def _watch(child: subprocess.Popen[bytes], ending: threading.Event, grace_s: float) -> int:
+    """Wait for the worker; once ``ending`` is set, ask it to end, and kill it where it does not."""
+    try:
+        while not ending.wait(_POLL_S):
+            if child.poll() is not None:
+                return child.returncode
+        child.terminate()
+        try:
+            return child.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            _log.warning("worker_killed", pid=child.pid, grace_s=grace_s)
+            return _KILLED
+    finally:
+        # Its Prism dies with it: the kernel sees to that.
+        if child.poll() is None:
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+@contextmanager
+def _signals(ending: threading.Event) -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into ``ending`` where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        ending.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

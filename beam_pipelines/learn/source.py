@@ -1,0 +1,181 @@
+"""ReadEventLog: the event log as an unbounded Beam source, one split a partition (design, ideas 5 and 6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import apache_beam as beam
+from apache_beam import coders
+from apache_beam.io.unbounded_source import (
+    CheckpointMark,
+    ReadFromUnboundedSource,
+    UnboundedReader,
+    UnboundedSource,
+)
+from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
+
+from beam_pipelines.learn.frames import Frame, encode_frame
+from beam_pipelines.learn.times import timestamp_of
+from contracts import EventLog, LogEntry, Position
+from stores.connect import connect
+from stores.redis_log import RedisEventLog
+
+# A frame stays well below what gRPC and a worker's memory like.
+_MAX_FRAME_BYTES = 4 * 1024 * 1024
+# Watermarks and checkpoints move between bundles: short ones keep the lag low.
+_FRAMES_PER_BUNDLE = 8
+_SECONDS_PER_BUNDLE = 0.5
+
+
+class LogOpener(Protocol):
+    """Opens the event log in the worker that reads it; travels with the pipeline, so it holds plain values only."""
+
+    def open(self) -> EventLog:
+        """A log to read from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RedisLogOpener:
+    """Opens the event log on Redis Streams."""
+
+    url: str
+    partitions: int
+
+    def open(self) -> EventLog:
+        """A log with a connection of its own."""
+        return RedisEventLog(connect(self.url), self.partitions)
+
+
+class LogMark(CheckpointMark):
+    """How far a reader has come: nothing behind ``position`` was read."""
+
+    def __init__(self, position: Position) -> None:
+        self.position = position
+
+
+class LogMarkCoder(coders.Coder):
+    """Writes a mark as its position's text."""
+
+    def encode(self, value: LogMark) -> bytes:
+        """Write ``<ms>-<sequence>``."""
+        return str(value.position).encode()
+
+    def decode(self, encoded: bytes) -> LogMark:
+        """Read what ``encode`` wrote."""
+        return LogMark(Position.parse(encoded.decode()))
+
+    def is_deterministic(self) -> bool:
+        """Tell that equal marks have equal bytes."""
+        return True
+
+
+class LogReader(UnboundedReader):
+    """Reads one partition in frames; its watermark is the log's own time, never the local clock's."""
+
+    def __init__(self, log: EventLog, partition: int, after: Position, limit: int) -> None:
+        self._log = log
+        self._partition = partition
+        self._reached = after
+        self._limit = limit
+        self._frame: Frame | None = None
+        self._watermark = MIN_TIMESTAMP
+
+    def start(self) -> bool:
+        """Read the first frame; False if there is none yet."""
+        return self.advance()
+
+    def advance(self) -> bool:
+        """Read the next frame; False if the log has nothing new, and then its clock is the watermark."""
+        read = self._log.read(self._partition, self._reached, self._limit)
+        if not read.entries:
+            self._raise_watermark(read.log_ms)
+            return False
+        self._frame = Frame(self._partition, self._reached, _bounded(read.entries))
+        last = self._frame.entries[-1]
+        self._reached = last.position
+        # More entries of that same millisecond may still be appended.
+        self._raise_watermark(last.append_ms)
+        return True
+
+    def get_current(self) -> bytes:
+        """The frame last read."""
+        return encode_frame(self._current())
+
+    def get_current_timestamp(self) -> Timestamp:
+        """The smallest append time in the frame."""
+        return timestamp_of(self._current().entries[0].append_ms)
+
+    def get_watermark(self) -> Timestamp:
+        """Append time below which nothing more will come."""
+        return self._watermark
+
+    def get_checkpoint_mark(self) -> LogMark:
+        """Where to go on."""
+        return LogMark(self._reached)
+
+    def _raise_watermark(self, log_ms: int) -> None:
+        self._watermark = max(self._watermark, timestamp_of(log_ms))
+
+    def _current(self) -> Frame:
+        if self._frame is None:
+            message = "a log reader was asked for its current frame before it read one"
+            raise RuntimeError(message)
+        return self._frame
+
+
+class LogSource(UnboundedSource):
+    """The event log behind given positions (one a partition)."""
+
+    def __init__(self, opener: LogOpener, starts: Sequence[Position], limit: int, partition: int = -1) -> None:
+        self._opener = opener
+        self._starts = tuple(starts)
+        self._limit = limit
+        self._partition = partition
+
+    def split(self, desired_num_splits: int, options: Any = None) -> list[UnboundedSource]:
+        """One source a partition, whatever number is desired."""
+        if self._partition >= 0:
+            return [self]
+        return [LogSource(self._opener, self._starts, self._limit, partition) for partition in range(len(self._starts))]
+
+    def create_reader(self, options: Any, checkpoint_mark: CheckpointMark | None) -> LogReader:
+        """A reader behind the mark, or behind the partition's start."""
+        after = checkpoint_mark.position if isinstance(checkpoint_mark, LogMark) else self._starts[self._partition]
+        return LogReader(self._opener.open(), self._partition, after, self._limit)
+
+    def get_checkpoint_mark_coder(self) -> coders.Coder:
+        """How marks are written."""
+        return LogMarkCoder()
+
+    def default_output_coder(self) -> coders.Coder:
+        """Frames are bytes."""
+        return coders.BytesCoder()
+
+
+@dataclass(frozen=True)
+class ReadEventLog(beam.PTransform):  # type: ignore[type-arg]
+    """Frames of the event log (bytes), each at its smallest append time."""
+
+    opener: LogOpener
+    starts: tuple[Position, ...]
+    entries_per_read: int = 256
+    poll_interval_s: float = 0.1
+
+    def expand(self, begin: Any) -> Any:
+        """Read all partitions."""
+        return begin | "Read" >> ReadFromUnboundedSource(
+            LogSource(self.opener, self.starts, self.entries_per_read),
+            poll_interval=self.poll_interval_s,
+            max_records_per_bundle=_FRAMES_PER_BUNDLE,
+            max_read_time_seconds=_SECONDS_PER_BUNDLE,
+        )
+
+
+def _bounded(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
+    size = 0
+    for count, entry in enumerate(entries):
+        size += len(entry.blob)
+        if size > _MAX_FRAME_BYTES and count > 0:
+            return entries[:count]
+    return entries

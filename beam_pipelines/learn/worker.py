@@ -1,0 +1,129 @@
+"""The process that holds one Beam job; ``run`` starts it, and starts it again when it ends.
+
+It is crash-only: any failure ends the process, and the next one begins at the stored low watermark.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+import apache_beam as beam
+import structlog
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
+
+from beam_pipelines.learn.config import LearnConfig
+from beam_pipelines.learn.decode_stage import COUNTERS
+from beam_pipelines.learn.job import build
+from beam_pipelines.learn.positions import Start, progress_of
+from beam_pipelines.learn.prism import PrismServer
+from contracts import BackdropError, Position
+from stores.connect import connect
+from stores.redis_log import RedisEventLog
+from stores.statistics import StatisticsStore
+
+_log = structlog.get_logger("learn")
+
+FAILED = 1
+
+
+def main() -> int:
+    """Run one job, told on standard input, until SIGTERM (0) or its failure (1)."""
+    order = json.loads(sys.stdin.buffer.read())
+    config = LearnConfig.from_json(order["config"])
+    start = Start(
+        tuple(Position.parse(text) for text in order["reading"]),
+        tuple(Position.parse(text) for text in order["archived"]),
+    )
+    stop = threading.Event()
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    logging.basicConfig(level=config.log_level, stream=sys.stderr)
+    return run_job(config, start, order["run_id"], stop)
+
+
+def run_job(config: LearnConfig, start: Start, run_id: str, stop: threading.Event) -> int:
+    """Run the job on a Prism of its own until ``stop`` is set (0) or it fails (1)."""
+    prism = PrismServer(config.prism_path, log_level=config.log_level)
+    prism.start()
+    try:
+        pipeline = beam.Pipeline(options=options_for(prism.endpoint))
+        build(pipeline, config, start, run_id)
+        result = pipeline.run()
+        _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
+        status = _Status(config, result)
+        while not stop.wait(config.status_interval_s):
+            if PipelineState.is_terminal(result.state):
+                _log.error("job_ended", state=str(result.state), lineage=config.lineage)
+                return FAILED
+            status.write()
+        return 0
+    finally:
+        prism.kill()
+
+
+def options_for(endpoint: str) -> PipelineOptions:
+    """Options of a streaming job on the Prism at ``endpoint``, with its worker in this process."""
+    return PipelineOptions(
+        [
+            "--runner=PrismRunner",
+            f"--job_endpoint={endpoint}",
+            "--environment_type=LOOPBACK",
+            "--streaming",
+            "--job_name=backdrop-learn",
+        ]
+    )
+
+
+class _Status:
+    """Writes what the learner can tell of itself, as absolute values."""
+
+    def __init__(self, config: LearnConfig, result: Any) -> None:
+        client = connect(config.redis_url)
+        self._store = StatisticsStore(client, config.lineage)
+        self._log = RedisEventLog(client, config.partitions)
+        self._result = result
+
+    def write(self) -> None:
+        """Write once; where Redis does not answer, the job itself will say so."""
+        try:
+            progress = progress_of(self._store, self._log)
+            facts = self._store.facts()
+            self._store.put_status(
+                {
+                    "facts": sum(found.total for found in facts.values()),
+                    "categories": len(facts),
+                    "low_watermark_ms": progress.low_watermark_ms,
+                    "newest_ms": progress.newest_ms,
+                    "lag_ms": progress.lag_ms,
+                    "updated_ms": progress.log_ms,
+                    "pid": os.getpid(),
+                    **self._counters(),
+                }
+            )
+        except BackdropError as error:
+            _log.warning("status_not_written", error=str(error))
+
+    def _counters(self) -> dict[str, int]:
+        found = self._result.metrics().query()["counters"]
+        return {
+            counter.key.metric.name: int(counter.result)
+            for counter in found
+            if counter.key.metric.namespace == COUNTERS
+        }
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    # Beam's worker threads may wait for a Prism that is gone; nothing of theirs needs an orderly end.
+    os._exit(status)
