@@ -160,7 +160,7 @@ def trim_safely(
     without a hole, ``others`` the positions of other registered readers.
     """
     below = min([archived, *(Position(max(0, moment), 0) for moment in restart_ms), *others])
-    return log.trim(partition, below) if below > Position(0, 0) else 0
+    return log.trim(partition, below)
 
 
 def _live(log: EventLog, partition: int, after: Position, upto: Position | None, limit: int) -> Iterator[LogEntry]:

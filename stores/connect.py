@@ -17,6 +17,9 @@ DEFAULT_TIMEOUT_S = 5.0
 DEFAULT_RETRIES = 2
 MAX_ASYNC_CONNECTIONS = 64
 
+# The client puts the command, data included, before an answer in a pipeline; that belongs in no log.
+_PIPELINE_PREFIX_END = "of pipeline caused error: "
+
 Command = tuple[str | bytes | int | float, ...]
 
 # Answers that say "not now": a full memory, a log that cannot be written, a replica, a server that is loading.
@@ -78,8 +81,9 @@ def translated(doing: str = "talk to Redis") -> Iterator[None]:
         message = f"could not {doing}: Redis did not answer ({error}): check that it runs and is reachable"
         raise UnavailableError(message) from error
     except exceptions.RedisError as error:
-        message = f"could not {doing}: Redis answered {error}"
-        if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith(_LATER):
+        answer = str(error).rpartition(_PIPELINE_PREFIX_END)[2]
+        message = f"could not {doing}: Redis refused: {answer}"
+        if isinstance(error, exceptions.OutOfMemoryError) or answer.startswith(_LATER):
             raise UnavailableError(message) from error
         raise StoreError(message) from error
 

@@ -9,7 +9,7 @@ import json
 import os
 import struct
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -155,16 +155,15 @@ class FileEventLog:
         with self._locked("trim"):
             marks = self._marks(partition)
             index = self._index(partition, marks)
-            last = index.positions[-1] if index.positions else marks.last
-            # Entries to come are not missing: the mark never passes what the log has had.
-            mark = max(marks.trimmed, min(below, Position(last.append_ms, last.sequence + 1)))
-            if last == ORIGIN or mark == marks.trimmed:
+            gone = bisect_left(index.positions, below)
+            if gone == 0:
                 return 0
             # The mark first: a crash in between leaves more entries than it promises, never fewer.
-            self._replace(self._marks_path(partition), _marks_json(_Marks(last, mark)))
-            kept = [entry for entry in _entries(path, partition, index, 0, None) if entry.position >= mark]
+            mark = Position(index.positions[gone - 1].append_ms, index.positions[gone - 1].sequence + 1)
+            self._replace(self._marks_path(partition), _marks_json(_Marks(index.positions[-1], mark)))
+            kept = _entries(path, partition, index, gone, None)
             self._replace(path, b"".join(_record(entry.position, entry.blob) for entry in kept))
-            return len(index.positions) - len(kept)
+            return gone
 
     def _path(self, partition: int) -> Path:
         if not 0 <= partition < self._partitions:

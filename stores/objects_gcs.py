@@ -8,17 +8,19 @@ import requests
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
 
 from contracts import InvalidInputError, SetupError, StoreError, UnavailableError
 from stores.objects import BINARY, check_object, check_path
 
 PUBLIC_URL = "https://storage.googleapis.com"
 DEFAULT_TIMEOUT_S = 60.0
+DEFAULT_RETRY_S = 120.0
 _ONLY_IF_ABSENT = 0
 
 
 class GcsObjectStore:
-    """``ObjectStore`` in a bucket, below ``prefix``; the client retries what is safe to retry."""
+    """``ObjectStore`` in a bucket, below ``prefix``."""
 
     def __init__(
         self,
@@ -28,13 +30,19 @@ class GcsObjectStore:
         *,
         base_url: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        retry_s: float = DEFAULT_RETRY_S,
     ) -> None:
-        """Use ``client``; ``base_url`` is where browsers find the objects ("": Google's public address)."""
+        """Use ``client``; ``base_url`` is where browsers find the objects ("": Google's public address).
+
+        One request waits ``timeout_s`` for its answer; requests are repeated for ``retry_s`` in all.
+        """
         self._bucket = client.bucket(bucket)
         self._client = client
         self._prefix = f"{check_path(prefix)}/" if prefix else ""
         self._base_url = base_url.rstrip("/") or f"{PUBLIC_URL}/{bucket}/{self._prefix}".rstrip("/")
         self._timeout_s = timeout_s
+        # Every write here may be repeated: it has the same bytes or asks that there be none.
+        self._retry = DEFAULT_RETRY.with_timeout(retry_s)
 
     def put_if_absent(self, path: str, data: bytes, content_type: str = BINARY) -> bool:
         """Write an object unless there is one; tells whether this call wrote it.
@@ -49,7 +57,7 @@ class GcsObjectStore:
         with _bucket_errors("write", path):
             try:
                 blob.upload_from_string(
-                    data, content_type, if_generation_match=_ONLY_IF_ABSENT, timeout=self._timeout_s
+                    data, content_type, if_generation_match=_ONLY_IF_ABSENT, timeout=self._timeout_s, retry=self._retry
                 )
             except exceptions.PreconditionFailed:
                 return False
@@ -64,7 +72,7 @@ class GcsObjectStore:
         """
         blob = self._blob(check_object(path, data))
         with _bucket_errors("write", path):
-            blob.upload_from_string(data, content_type, timeout=self._timeout_s)
+            blob.upload_from_string(data, content_type, timeout=self._timeout_s, retry=self._retry)
 
     def get(self, path: str) -> bytes:
         """Read an object.
@@ -76,7 +84,7 @@ class GcsObjectStore:
         """
         blob = self._blob(check_path(path))
         with _bucket_errors("read", path):
-            data: bytes = blob.download_as_bytes(timeout=self._timeout_s)
+            data: bytes = blob.download_as_bytes(timeout=self._timeout_s, retry=self._retry)
         return data
 
     def exists(self, path: str) -> bool:
@@ -88,7 +96,7 @@ class GcsObjectStore:
         """
         blob = self._blob(check_path(path))
         with _bucket_errors("look for", path):
-            return bool(blob.exists(timeout=self._timeout_s))
+            return bool(blob.exists(timeout=self._timeout_s, retry=self._retry))
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Paths that begin with ``prefix``, ascending by character.
@@ -102,7 +110,11 @@ class GcsObjectStore:
             check_path(folder)
         with _bucket_errors("list", prefix):
             for blob in self._client.list_blobs(
-                self._bucket, prefix=self._prefix + prefix, fields="items(name),nextPageToken", timeout=self._timeout_s
+                self._bucket,
+                prefix=self._prefix + prefix,
+                fields="items(name),nextPageToken",
+                timeout=self._timeout_s,
+                retry=self._retry,
             ):
                 yield blob.name.removeprefix(self._prefix)
 

@@ -17,33 +17,13 @@ from stores.connect import Command, command, command_async, transaction, transac
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
 FIELD = b"b"
 
-# The mark never falls, and never passes what the stream has had: entries to come are not missing.
-_RAISE_MARK = """
-local function parse(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(seq)
-end
-local function below(a, b)
-  local ams, aseq = parse(a)
-  local bms, bseq = parse(b)
-  return ams < bms or (ams == bms and aseq < bseq)
-end
-if redis.call('EXISTS', KEYS[1]) == 0 then return '0-0' end
-local info = redis.call('XINFO', 'STREAM', KEYS[1])
-local last
-for i = 1, #info, 2 do
-  if info[i] == 'last-generated-id' then last = info[i + 1] end
-end
-local ms, seq = parse(last)
-local mark = ARGV[1]
-local behind = string.format('%.0f-%.0f', ms, seq + 1)
-if below(behind, mark) then mark = behind end
-local old = redis.call('GET', KEYS[2])
-if not old or below(old, mark) then
-  redis.call('SET', KEYS[2], mark)
-  return {mark, redis.call('XTRIM', KEYS[1], 'MINID', mark)}
-end
-return {old, redis.call('XTRIM', KEYS[1], 'MINID', mark)}
+# The mark is the position behind the last entry that went, so that no gap is seen where nothing is missing.
+_TRIM = """
+local gone = redis.call('XREVRANGE', KEYS[1], '(' .. ARGV[1], '-', 'COUNT', 1)
+if #gone == 0 then return 0 end
+local ms, seq = string.match(gone[1][1], '^(%d+)-(%d+)$')
+redis.call('SET', KEYS[2], ms .. '-' .. string.format('%.0f', tonumber(seq) + 1))
+return redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1])
 """
 
 
@@ -119,11 +99,11 @@ class RedisEventLog:
     def trim(self, partition: int, below: Position) -> int:
         """Forget entries whose position is below ``below``; returns how many. Mark and entries change at once."""
         checked = _checked(partition, self._partitions)
+        if below <= ORIGIN:
+            return 0
         with translated(f"trim partition {partition} of the event log"):
-            answer = command(
-                self._client, "EVAL", _RAISE_MARK, 2, keys.events(checked), keys.events_trimmed(checked), str(below)
-            )
-        return int(answer[1]) if isinstance(answer, list) else 0
+            stream, mark = keys.events(checked), keys.events_trimmed(checked)
+            return int(command(self._client, "EVAL", _TRIM, 2, stream, mark, str(below)))
 
     def clock_ms(self) -> int:
         """The log's clock now (Redis TIME), milliseconds since the Unix epoch."""
