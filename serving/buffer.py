@@ -60,7 +60,7 @@ class EventBuffer:
         self._unsent_facts = 0
         self._partition = 0
         self._wake = asyncio.Event()
-        self._closing = False
+        self._closing = asyncio.Event()
 
     def __len__(self) -> int:
         """Count the facts that the log does not have yet."""
@@ -92,13 +92,13 @@ class EventBuffer:
     async def run(self) -> None:
         """Flush until ``close``; to be run as a task."""
         retry_s = _FIRST_RETRY_S
-        while not (self._closing and len(self) == 0):
+        while not (self._closing.is_set() and len(self) == 0):
             if len(self) == 0:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if len(self._waiting) < self._batch and not self._closing:
-                await asyncio.sleep(self._flush_s)
+            if len(self._waiting) < self._batch and not self._closing.is_set():
+                await self._gather_more()
             try:
                 await self._flush()
                 retry_s = _FIRST_RETRY_S
@@ -109,7 +109,7 @@ class EventBuffer:
 
     async def close(self, task: asyncio.Task[None], drain_s: float) -> None:
         """Let ``task`` (of ``run``) write what is left, at most ``drain_s`` long; the rest is dropped and counted."""
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         await asyncio.wait([task], timeout=drain_s)
         if not task.done():
@@ -118,6 +118,14 @@ class EventBuffer:
         if len(self):
             self._metrics.dropped("shutdown", len(self))
             _log.error("facts_lost_at_shutdown", facts=len(self))
+
+    async def _gather_more(self) -> None:
+        """Let a batch grow for the flush interval, unless the buffer closes."""
+        try:
+            async with asyncio.timeout(self._flush_s):
+                await self._closing.wait()
+        except TimeoutError:
+            return
 
     async def _flush(self) -> None:
         if not self._unsent:

@@ -51,5 +51,11 @@ def blobs_of(signed: Iterable[Signed]) -> list[tuple[bytes, int]]:
     return [(_blob(facts, *key), len(facts)) for key, facts in groups.items()]
 
 
+def warm_up() -> None:
+    """Encode once: Arrow loads parts of itself (and pandas, where there is one) with the first batch."""
+    fact = Fact(IMPRESSION, bytes(16), 0, 0, "", "", "", "", "", "", "", ("",), 0.0, 0, bytes(_CONTEXT_ENTRY_BYTES))
+    blobs_of([Signed(fact, "", "")])
+
+
 def _blob(facts: Sequence[Fact], schema_hash: str, lineage: str, d: int) -> bytes:
     return encode_facts(facts, d=d, schema_hash=schema_hash, lineage=lineage)

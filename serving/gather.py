@@ -2,50 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
-from contracts import CreativeRef, UnavailableError
+from contracts import StoreError
 from serving.memory import NOTHING, Slot, SlotMemory
 from serving.metrics import Metrics
+from stores.features import OnlineRow
 
-
-class OnlineRow(Protocol):
-    """What one read brings back: n items, f features."""
-
-    @property
-    def raw(self) -> NDArray[np.float64]:
-        """Values (n, f)."""
-        ...
-
-    @property
-    def present(self) -> NDArray[np.bool_]:
-        """Whether there is a value (n, f)."""
-        ...
-
-    @property
-    def stale(self) -> NDArray[np.bool_]:
-        """Whether a value is older than its view allows (n, f)."""
-        ...
-
-    @property
-    def texts(self) -> Sequence[Mapping[str, str]]:
-        """Texts of each item by feature reference."""
-        ...
-
-    @property
-    def creatives(self) -> Sequence[Mapping[str, CreativeRef]]:
-        """Creatives of each item by arm."""
-        ...
-
-    @property
-    def user_known(self) -> bool:
-        """Whether the user has any feature."""
-        ...
+_log = structlog.get_logger("serving.gather")
 
 
 class Reader(Protocol):
@@ -119,9 +89,14 @@ class Gatherer:
         try:
             async with asyncio.timeout(self._deadline_s):
                 row = await self._reader.read(user, items, placement, now_ms)
-        except (TimeoutError, UnavailableError):
-            self._metrics.stage("read_failed", time.perf_counter() - started)
-            return self._recall(items, placement)
+        except TimeoutError:
+            return self._without(items, placement, "deadline", started)
+        except StoreError:
+            return self._without(items, placement, "store", started)
+        except Exception:
+            # Whatever the stores hold, a page gets its picture; the defect is for the log.
+            _log.exception("read_broke", items=len(items), placement=placement)
+            return self._without(items, placement, "broken", started)
         self._metrics.stage("read", time.perf_counter() - started)
         return self._keep(row, items, placement)
 
@@ -135,17 +110,25 @@ class Gatherer:
                 self._memory.forget(item, placement)
             slots.append(slot)
         # A value past its age is not served: the schema's default stands in, and the decision says so.
-        contexts = self._encoder.encode(row.raw, row.present & ~row.stale)
+        contexts = self._encoder.encode(row.raw, row.usable)
         columns = self._placement_columns
+        stale = np.any(row.stale, axis=1) | np.array(row.stale_texts or False, dtype=np.bool_)
+        if row.damaged:
+            self._metrics.damaged(row.damaged)
         return Gathered(
             contexts,
             tuple(slots),
-            tuple(np.any(row.stale, axis=1).tolist()),
+            tuple(stale.tolist()),
             (False,) * len(items),
             row.user_known,
             not columns or bool(row.present[:, columns].any()),
             live=True,
         )
+
+    def _without(self, items: Sequence[str], placement: str, reason: str, started: float) -> Gathered:
+        self._metrics.stage("read_failed", time.perf_counter() - started)
+        self._metrics.read_failed(reason)
+        return self._recall(items, placement)
 
     def _recall(self, items: Sequence[str], placement: str) -> Gathered:
         shape = (len(items), len(self._encoder.features))

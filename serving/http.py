@@ -153,7 +153,8 @@ async def read_body(request: Request, limit_bytes: int, timeout_ms: int) -> byte
 
 
 async def _read_rest(receive: Receive, first: Message, limit_bytes: int) -> bytes:
-    pieces, size, message = [_piece(first)], 0, first
+    pieces, message = [_piece(first)], first
+    size = len(pieces[0])
     while message.get("more_body", False):
         message = await receive()
         pieces.append(_piece(message))

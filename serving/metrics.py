@@ -24,6 +24,8 @@ class Metrics:
         self._appends = self._counter("appends", "Appends to the event log.", "outcome")
         self._clock_checks = self._counter("clock_checks", "Comparisons with the log's clock.", "outcome")
         self._packs = self._counter("pack_refreshes", "Packs fetched, by what became of them.", "outcome")
+        self._reads = self._counter("failed_reads", "Decide requests answered without the stores.", "reason")
+        self._damaged = self._counter("damaged_values", "Stored values that could not be decoded.")
         self._refreshes = self._counter("refreshes", "Background refreshes.", "what", "outcome")
         self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.")
         self.buffered_facts = self._gauge("buffered_facts", "Facts waiting for the event log.")
@@ -75,6 +77,14 @@ class Metrics:
     def clock_check(self, outcome: str) -> None:
         """Count a comparison of clocks."""
         self._add(self._clock_checks, 1, "clock", outcome)
+
+    def read_failed(self, reason: str) -> None:
+        """Count a request that the stores did not serve."""
+        self._add(self._reads, 1, "reads", reason)
+
+    def damaged(self, count: int) -> None:
+        """Count stored values that could not be decoded."""
+        self._damaged.inc(count)
 
     def pack(self, outcome: str) -> None:
         """Count a fetched pack."""

@@ -83,7 +83,12 @@ class PolicyTable:
         """Read the policy and the arms of all categories seen so far."""
         self.traffic = await self._source.get()
         for category in sorted(self._wanted | self._inactive.keys()):
-            arms = await self._source.arms(category)
+            try:
+                arms = await self._source.arms(category)
+            except FormatError as error:
+                # One damaged entry must not freeze the split and every other category.
+                _log.error("arms_damaged", category=category, error=str(error))
+                continue
             self._inactive[category] = frozenset(arm for arm, state in arms.items() if state.status != ACTIVE)
         self._wanted -= self._inactive.keys()
         self.loaded = True

@@ -22,6 +22,7 @@ from serving.buffer import AsyncLog, EventBuffer
 from serving.config import ServerConfig
 from serving.decide import Decider
 from serving.events import EventRoutes
+from serving.facts import warm_up
 from serving.gather import Gatherer
 from serving.health import HealthRoutes
 from serving.http import Route, Router
@@ -32,16 +33,11 @@ from serving.metrics import Metrics
 from serving.refresh import ClockCheck, PackTable, PolicyTable, Refresher
 from serving.studio import Studio, studio_routes
 from serving.tokens import TokenSealer
-from stores import (
-    AsyncPackStore,
-    AsyncPolicyStore,
-    AsyncRedisEventLog,
-    CreativeIndex,
-    OnlineReader,
-    RedisEventLog,
-    connect,
-    connect_async,
-)
+from stores import AsyncRedisEventLog, RedisEventLog, connect, connect_async
+from stores.creative_index import CreativeIndex
+from stores.features import OnlineReader
+from stores.policy_store import AsyncPolicyStore
+from stores.statistics import AsyncPackStore
 
 _RESUBSCRIBE_S = 1.0
 
@@ -72,6 +68,8 @@ def preload(config: ServerConfig, clock: Clock) -> Preloaded:
         raise SettingsError(message) from error
     except (FormatError, InvalidInputError) as error:
         raise SettingsError(str(error)) from error
+    # Half a second here, so that the first impression does not hold up requests for as long.
+    warm_up()
     return Preloaded(plan, schema, ensure_keyring(config.keyring_path, clock.now_ms()), Metrics())
 
 

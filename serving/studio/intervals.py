@@ -13,4 +13,7 @@ def wilson(clicked: float, shown: float) -> tuple[float, float]:
     spread = _Z * _Z / shown
     centre = (rate + spread / 2) / (1 + spread)
     half = _Z * math.sqrt(rate * (1 - rate) / shown + spread / (4 * shown)) / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Exact ends where the formula would miss them by a rounding error.
+    low = 0.0 if clicked <= 0 else max(0.0, centre - half)
+    high = 1.0 if clicked >= shown else min(1.0, centre + half)
+    return low, high
