@@ -26,7 +26,7 @@ def encode_ref(ref: CreativeRef) -> bytes:
         message = f"creative of {ref.width} × {ref.height} pixels: sides must be 1 to {MAX_SIDE_PX}"
         raise InvalidInputError(message)
     plain = {"id": ref.creative_id, "url": ref.url, "w": ref.width, "h": ref.height}
-    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(plain, separators=(",", ":")).encode()
 
 
 def decode_ref(data: bytes) -> CreativeRef:

@@ -143,7 +143,7 @@ def _arms(found: Mapping[bytes, bytes]) -> dict[str, ArmStatus]:
 
 def _encode(status: ArmStatus) -> bytes:
     plain = {"status": status.status, "tags": dict(status.tags)}
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _decode(data: bytes) -> ArmStatus:
