@@ -123,6 +123,50 @@ def serve(
 
 
 @app.command()
+def generate(
+    limit: Annotated[int, typer.Option(help="Only the first products (0: all).", min=0)] = 0,
+    only: Annotated[list[str] | None, typer.Option(help="Only this item, category or prompt; repeatable.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be made, make nothing.")] = False,
+    backend: Annotated[str | None, typer.Option(help="procedural or diffusers.")] = None,
+    model_folder: Annotated[Path | None, typer.Option(help="Local model folder of the diffusers backend.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
+    home: Home = None,
+    redis_url: RedisUrl = None,
+) -> None:
+    """Make the creatives that do not exist yet: Beam batch job from catalogue to pictures, manifest and index."""
+    from backdrop.generation_view import generate_with_progress
+
+    section = {"backend": backend, "model_folder": model_folder, "workers": workers}
+    settings = _settings(home, redis_url, generate=section)
+    generate_with_progress(wiring.generate_config(settings, limit=limit, only=tuple(only or ()), dry_run=dry_run))
+
+
+@app.command()
+def learn(home: Home = None, redis_url: RedisUrl = None) -> None:
+    """Follow the event log and keep the models up to date: Beam streaming job on Prism."""
+    from beam_pipelines.learn import run
+
+    run(wiring.learn_config(_settings(home, redis_url)))
+
+
+@app.command()
+def verify(home: Home = None, redis_url: RedisUrl = None) -> None:
+    """Check that the streaming state equals a batch replay of archive and event log, bit for bit."""
+    from beam_pipelines.replay import compare
+    from stores import RedisEventLog, StatisticsStore, connect, open_objects
+
+    settings = _settings(home, redis_url)
+    with connect(settings.redis_url) as client:
+        identity = compare(
+            StatisticsStore(client, settings.lineage.id),
+            RedisEventLog(client, settings.partitions),
+            open_objects(settings.objects_location),
+        )
+    typer.echo(identity.describe())
+    raise typer.Exit(0 if identity.identical else 1)
+
+
+@app.command()
 def split(
     shares: Annotated[list[str], typer.Argument(help="policy=share, e.g. original=0.2 random=0.3 linucb=0.5")],
     alpha: Annotated[float | None, typer.Option(help="Exploration weight of linucb.", min=0)] = None,
@@ -164,3 +208,33 @@ def parse_split(shares: list[str]) -> dict[str, float]:
             raise InvalidInputError(message) from error
     TrafficPolicy(split=parsed)
     return parsed
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Seed of shoppers and their hidden tastes.", min=0)] = 1,
+    decisions: Annotated[int | None, typer.Option(help="How many decisions; default by world.", min=1)] = None,
+    policies: Annotated[str, typer.Option(help="Policies that share the traffic.")] = "original,random,linucb",
+    world: Annotated[str, typer.Option(help="demo (over HTTP) or paper (in process).")] = "demo",
+    keep: Annotated[bool, typer.Option(help="Leave everything running at the end.")] = False,
+    port: Annotated[int | None, typer.Option(help="Port of the server [default: 8088 or a free one]")] = None,
+    home: Annotated[Path, typer.Option(help="Folder of the demo's state.")] = Path(".backdrop/demo"),
+) -> None:
+    """Run the whole system with simulated shoppers and show that it learns."""
+    from rich.console import Console
+
+    from demo.config import DemoConfig, shares_of
+    from demo.run import run_demo
+
+    configure_logging("WARNING")
+    config = DemoConfig(
+        home=home,
+        seed=seed,
+        decisions=decisions,
+        split=shares_of([name for name in policies.split(",") if name]),
+        world=world,
+        keep=keep,
+        port=port,
+    )
+    result = run_demo(config, Console())
+    raise typer.Exit(0 if result.passed else 1)

@@ -1,12 +1,16 @@
 """Settings to parts: the one place that knows how every part is configured."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backdrop.settings import Settings
-from contracts import ContextSchema, SettingsError
+from contracts import ContextSchema, SettingsError, SetupError
 
 if TYPE_CHECKING:
+    from beam_pipelines.generate import GenerateConfig
+    from beam_pipelines.learn import LearnConfig
     from serving import ServerConfig
 
 
@@ -47,4 +51,64 @@ def server_config(settings: Settings) -> "ServerConfig":
         read_deadline_ms=serve.redis_deadline_ms,
         body_limit_bytes=serve.body_limit_bytes,
         studio=serve.studio,
+    )
+
+
+def learn_config(settings: Settings) -> "LearnConfig":
+    """What the learner is told.
+
+    Raises:
+        SettingsError: if the features have not been compiled yet.
+        SetupError: if there is no Prism.
+    """
+    from beam_pipelines.learn import LearnConfig
+
+    schema = read_schema(settings)
+    learn = settings.learn
+    return LearnConfig(
+        redis_url=settings.redis_url,
+        lineage=settings.lineage.id,
+        settings=settings.lineage.resolve(schema_hash=schema.hash, d=schema.d),
+        prism_path=find_prism(settings.tools),
+        partitions=settings.partitions,
+        flush_ms=learn.flush_ms,
+        ridge=learn.ridge,
+        archive_uri=settings.objects_location if learn.archive else "",
+    )
+
+
+def find_prism(tools: Path) -> str:
+    """Path of the Prism binary: ``BACKDROP_PRISM``, set-up's, or one on PATH.
+
+    Raises:
+        SetupError: if there is none.
+    """
+    candidates = (os.environ.get("BACKDROP_PRISM"), str(tools / "prism"), shutil.which("prism"))
+    for path in candidates:
+        if path is not None and os.access(path, os.X_OK):
+            return str(Path(path).resolve())
+    message = f"Prism, the Beam runner, is not at {tools / 'prism'}: run `make setup`, or set BACKDROP_PRISM"
+    raise SetupError(message)
+
+
+def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dry_run: bool) -> "GenerateConfig":
+    """What the batch job is told."""
+    from beam_pipelines.generate import GenerateConfig
+
+    generate = settings.generate
+    options = {} if generate.model_folder is None else {"model_folder": str(generate.model_folder)}
+    return GenerateConfig(
+        catalogue=str(generate.catalogue),
+        prompts=str(generate.prompts),
+        placements=str(generate.placements),
+        objects_uri=settings.objects_location,
+        media_base_url=settings.media_url,
+        redis_url=settings.redis_url,
+        weights=str(settings.weights / "u2netp.onnx"),
+        backend=generate.backend,
+        backend_options=options,
+        workers=generate.workers,
+        limit=limit,
+        only=only,
+        dry_run=dry_run,
     )
