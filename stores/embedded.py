@@ -17,6 +17,7 @@ from typing import Literal, Self
 import redis
 
 from contracts import SetupError, StoreError
+from stores.connect import command, connect
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
@@ -199,13 +200,13 @@ class EmbeddedRedis:
 
     def _wait_until_ready(self, child: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        with closing(redis.Redis(self._host, self.port, socket_timeout=1.0, socket_connect_timeout=1.0)) as client:
+        with closing(connect(self.url, timeout_s=1.0, retries=0)) as client:
             while True:
                 if child.poll() is not None:
                     message = f"Redis ended at start with code {child.returncode}: {self._log_tail()}"
                     raise SetupError(message)
                 try:
-                    info = client.info("server")
+                    info = command(client, "INFO", "server")
                 except redis.RedisError:
                     info = {}
                 if isinstance(info, dict) and info.get("process_id") == child.pid:
