@@ -4,16 +4,17 @@ import ctypes
 import json
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow, path_of, write_dead, write_part
 from beam_pipelines.generate.plan import Task
-from contracts import BackdropError, StoreError
+from contracts import BackdropError, InvalidInputError, StoreError
 from generation import (
     CONTENT_TYPE,
     Creative,
@@ -33,6 +34,19 @@ DEAD = "dead"
 _PR_SET_PDEATHSIG = 1
 
 
+@dataclass(frozen=True, slots=True)
+class RenderSettings:
+    """What a worker needs to make pictures; ``progress`` is a folder ("" for none) where it counts them."""
+
+    objects_uri: str
+    weights: str
+    backend: str
+    backend_options: Mapping[str, str]
+    attempts: int
+    rows_per_part: int
+    progress: str = ""
+
+
 def make_creatives(task: Task, segmenter: Segmenter, renderer: Renderer) -> Iterator[Creative]:
     """The creatives of one product, as they are finished; the product is cut out once.
 
@@ -45,5 +59,127 @@ def make_creatives(task: Task, segmenter: Segmenter, renderer: Renderer) -> Iter
     yield from renderer.painted(cutout, [spec for spec in task.specs if not spec.is_original])
 
 
-class RenderProduct(beam.DoFn):  # type: ignore[misc]
-    """Task -> manifest rows (JSON); a product that cannot be used goes to the output ``DEAD``."""
+def dead_letter(item_id: str, error: BackdropError) -> DeadLetterRow:
+    """Why a product got no (more) pictures."""
+    if isinstance(error, MaskError):
+        return DeadLetterRow(item_id, error.reason, str(error))
+    if isinstance(error, InvalidInputError):
+        return DeadLetterRow(item_id, "bad_image", str(error))
+    return DeadLetterRow(item_id, "render_failed", f"{type(error).__name__}: {error}")
+
+
+class RenderProduct(beam.DoFn):
+    """Task (JSON) -> manifest rows (JSON) of its creatives, each stored before its row is passed on.
+
+    A product that cannot be used goes to the output ``DEAD`` as a dead letter (JSON). A store that fails ends
+    the bundle with its error: the runner tries again, and what is stored stays.
+    """
+
+    def __init__(self, settings: RenderSettings) -> None:
+        """Keep the settings; models and stores are opened in ``setup``."""
+        self._settings = settings
+
+    def setup(self) -> None:
+        """Open what every product needs, once a worker."""
+        _die_with_parent()
+        settings = self._settings
+        self._objects: ObjectStore = open_objects(settings.objects_uri, "")
+        self._segmenter: Segmenter = RembgSegmenter(Path(settings.weights))
+        self._renderer = Renderer(open_backend(settings.backend, settings.backend_options), settings.attempts)
+
+    def process(self, element: bytes) -> Iterable[Any]:
+        """Make and store the pictures of one product."""
+        task = Task.from_bytes(element)
+        creatives = make_creatives(task, self._segmenter, self._renderer)
+        try:
+            for creative in creatives:
+                self._store(creative)
+                yield json.dumps(asdict(ManifestRow.of(creative))).encode()
+        except StoreError:
+            raise
+        except BackdropError as error:
+            letter = dead_letter(task.item_id, error)
+            Metrics.counter(NAMESPACE, f"dead_{letter.reason}").inc()
+            yield beam.pvalue.TaggedOutput(DEAD, json.dumps(asdict(letter)).encode())
+
+    def _store(self, creative: Creative) -> None:
+        fresh = self._objects.put_if_absent(path_of(creative.spec), creative.data, CONTENT_TYPE)
+        Metrics.counter(NAMESPACE, "made" if fresh else "existed").inc()
+        Metrics.counter(NAMESPACE, "retried").inc(creative.attempt)
+        Metrics.counter(NAMESPACE, "rejected").inc(int(creative.flagged))
+        Metrics.distribution(NAMESPACE, "picture_bytes").update(len(creative.data))
+        if self._settings.progress:
+            with open(Path(self._settings.progress) / str(os.getpid()), "ab") as counted:
+                counted.write(b".")
+
+
+class WriteRows(beam.DoFn):
+    """Collects manifest rows (JSON) into Parquet parts of at most ``rows_per_part``; emits the parts' paths."""
+
+    def __init__(self, settings: RenderSettings) -> None:
+        """Keep the settings."""
+        self._settings = settings
+
+    def start_bundle(self) -> None:
+        """Begin with no row."""
+        self._rows: list[ManifestRow] = []
+
+    def process(self, element: bytes) -> Iterable[bytes]:
+        """Take one row; write a part when it is full."""
+        plain = json.loads(element)
+        self._rows.append(ManifestRow(**{**plain, "reasons": tuple(plain["reasons"])}))
+        if len(self._rows) >= self._settings.rows_per_part:
+            self._write()
+        return ()
+
+    def finish_bundle(self) -> None:
+        """Write what is left."""
+        if self._rows:
+            self._write()
+
+    def _write(self) -> None:
+        write_part(open_objects(self._settings.objects_uri, ""), self._rows)
+        Metrics.counter(NAMESPACE, "parts").inc()
+        self._rows = []
+
+
+class WriteDead(beam.DoFn):
+    """Writes each dead letter (JSON) as a Parquet part of its own: they are few."""
+
+    def __init__(self, settings: RenderSettings) -> None:
+        """Keep the settings."""
+        self._settings = settings
+
+    def process(self, element: bytes) -> None:
+        """Write one."""
+        write_dead(open_objects(self._settings.objects_uri, ""), [DeadLetterRow(**json.loads(element))])
+
+
+@dataclass
+class GenerateCreatives(beam.PTransform):
+    """Tasks (JSON, bytes) -> pictures and manifest parts in the object store, dead letters beside them.
+
+    Not frozen, because Beam sets attributes of its own on a transform when it is applied.
+    """
+
+    settings: RenderSettings
+
+    def expand(self, pcoll: beam.PCollection) -> beam.PCollection:
+        """Reshuffle, so that products spread over all workers, then render and write."""
+        outputs = (
+            pcoll
+            | "Spread" >> beam.Reshuffle()
+            | "Render" >> beam.ParDo(RenderProduct(self.settings)).with_outputs(DEAD, main="rows")
+        )
+        outputs[DEAD] | "WriteDead" >> beam.ParDo(WriteDead(self.settings))
+        rows: beam.PCollection = outputs["rows"] | "WriteRows" >> beam.ParDo(WriteRows(self.settings))
+        return rows
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this worker when the runner that started it ends, however that happens."""
+    if os.environ.get(WORKER_MARK) == "1":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+WORKER_MARK = "BACKDROP_GENERATE_WORKER"

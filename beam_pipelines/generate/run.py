@@ -1,0 +1,97 @@
+"""A generation run as its caller sees it: a child process that can always be ended, and its progress."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import contracts
+from beam_pipelines.generate.config import GenerateConfig, GenerateReport, Progress
+from contracts import BackdropError
+
+_POLL_S = 0.2
+_LOG_LINES = 12
+_PR_SET_PDEATHSIG = 1
+
+
+def run(config: GenerateConfig, progress: Callable[[Progress], None] | None = None) -> GenerateReport:
+    """Make all creatives that are missing and publish what exists; returns when all is done.
+
+    The job and its workers run in a process group of their own: whatever ends this call (an error, Ctrl-C) ends
+    them at once. Work that is done stays done, and the next run goes on from there.
+
+    Raises:
+        BackdropError: what the job raised, under its own class; SetupError and InvalidInputError say what to do.
+    """
+    with tempfile.TemporaryDirectory(prefix="backdrop-generate-") as name:
+        folder = Path(name)
+        (folder / "done").mkdir()
+        (folder / "config.json").write_text(config.to_json())
+        with open(folder / "log", "wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "beam_pipelines.generate", name],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        try:
+            _watch(child, folder, progress)
+        finally:
+            _end(child)
+        return _outcome(folder, child.returncode)
+
+
+def _watch(child: "subprocess.Popen[bytes]", folder: Path, progress: Callable[[Progress], None] | None) -> None:
+    last: Progress | None = None
+    while child.poll() is None:
+        now = _progress(folder)
+        if progress is not None and now is not None and now != last:
+            progress(now)
+            last = now
+        time.sleep(_POLL_S)
+    now = _progress(folder)
+    if progress is not None and now is not None and now != last:
+        progress(now)
+
+
+def _progress(folder: Path) -> Progress | None:
+    try:
+        planned, _, phase = (folder / "phase").read_text().partition(" ")
+    except FileNotFoundError:
+        return None
+    done = sum(path.stat().st_size for path in (folder / "done").iterdir())
+    return Progress(min(done, int(planned)), int(planned), phase)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """Kill what is left of the child's process group; its id stays its own while the child is not reaped."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    finally:
+        child.wait()
+
+
+def _outcome(folder: Path, status: int) -> GenerateReport:
+    if (folder / "report.json").exists():
+        return GenerateReport.from_json((folder / "report.json").read_text())
+    if (folder / "error.txt").exists():
+        kind, _, message = (folder / "error.txt").read_text().partition("\n")
+        found = getattr(contracts, kind, BackdropError)
+        raise found(message)
+    lines = (folder / "log").read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]
+    message = f"the generation job ended with status {status}:\n" + "\n".join(lines)
+    raise BackdropError(message)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
