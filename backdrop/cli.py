@@ -186,7 +186,7 @@ def split(
         split=parse_split(shares),
         default_alpha=current.default_alpha if alpha is None else alpha,
     )
-    store.put(changed)
+    store.put(changed, replacing=current.version)
     typer.echo(
         f"version {changed.version}: " + ", ".join(f"{name} {share:.1%}" for name, share in changed.split.items())
     )
