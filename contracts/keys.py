@@ -47,6 +47,11 @@ def lineage_status(lineage_id: str) -> str:
     return f"bd:lineage:{lineage_id}:status"
 
 
+def lineage_tally(lineage_id: str) -> str:
+    """Hash: facts judged by verdict or drop reason, and the log position up to which each partition is counted."""
+    return f"bd:lineage:{lineage_id}:tally"
+
+
 def arms(category: str) -> str:
     """Hash arm -> status and tags."""
     return f"bd:{{{category}}}:arms"

@@ -16,6 +16,8 @@ from stores.connect import command, command_async, pipeline, transaction, transl
 NEVER = -1
 
 _LISTEN_S = 60.0
+_SCRIPTS = ("put_deltas", "close", "changes", "put_pack", "raise_field", "tally")
+_COUNT = "n:"
 _FINGERPRINT = "fingerprint"
 _LOW_WATERMARK = "low_watermark_ms"
 _THROUGH = b"through"
@@ -75,7 +77,7 @@ class StatisticsStore:
         self._client = client
         self._run_id = run_id
         self.lineage = lineage
-        self._scripts = {name: _script(name) for name in ("put_deltas", "close", "changes", "put_pack", "raise_field")}
+        self._scripts = {name: _script(name) for name in _SCRIPTS}
 
     def begin(self, settings: LineageSettings) -> None:
         """Register the lineage with its settings, or check them against those it was begun with; serve it if none is.
@@ -194,28 +196,29 @@ class StatisticsStore:
             found = command(self._client, "HGETALL", keys.lineage_status(self.lineage))
         return {name.decode(): value.decode() for name, value in found.items()}
 
-    def dead_mark(self, partition: int) -> Position:
-        """Position up to which a partition's poison has been put among the dead letters."""
-        with translated("read the dead letter mark"):
-            stored = command(self._client, "HGET", keys.lineage(self.lineage), f"dead:{partition}")
+    def tally_mark(self, partition: int) -> Position:
+        """Position up to which a partition's entries have been counted in the tally."""
+        with translated("read the tally"):
+            stored = command(self._client, "HGET", keys.lineage_tally(self.lineage), f"mark:{partition}")
         return ORIGIN if stored is None else Position.parse(stored.decode())
 
-    def set_dead_mark(self, partition: int, position: Position) -> None:
-        """Remember that poison up to ``position`` has been put among the dead letters."""
-        with translated("write the dead letter mark"):
-            command(self._client, "HSET", keys.lineage(self.lineage), f"dead:{partition}", str(position))
+    def count_entries(self, partition: int, entries: Sequence[tuple[Position, Mapping[str, int]]]) -> None:
+        """Add what log entries held, by name; each position once, however often it is read. Entries are in order."""
+        values: list[str | bytes | int] = [partition, len(entries)]
+        for position, counts in entries:
+            values += [position.append_ms, position.sequence, len(counts)]
+            values += [word for pair in counts.items() for word in pair]
+        self._run("tally", [keys.lineage_tally(self.lineage)], values)
 
-    def archived(self, partition: int) -> Position:
-        """Position up to which the partition is in the archive."""
-        with translated("read the archived position"):
-            stored = command(self._client, "GET", keys.events_archived(partition))
-        return ORIGIN if stored is None else Position.parse(stored.decode())
-
-    def set_archived(self, partition: int, position: Position) -> None:
-        """Let the archived position rise to ``position``."""
-        if position > self.archived(partition):
-            with translated("write the archived position"):
-                command(self._client, "SET", keys.events_archived(partition), str(position))
+    def tally(self) -> dict[str, int]:
+        """Facts read so far by name (``counting``, or why they were dropped), each log position once."""
+        with translated("read the tally"):
+            found = command(self._client, "HGETALL", keys.lineage_tally(self.lineage))
+        return {
+            name.decode().removeprefix(_COUNT): int(count)
+            for name, count in found.items()
+            if name.startswith(_COUNT.encode())
+        }
 
     def _keys(self, category: str) -> list[str]:
         return [name(category, self.lineage) for name in (keys.versions, keys.deltas, keys.generation, keys.base)]

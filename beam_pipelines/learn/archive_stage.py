@@ -1,6 +1,6 @@
 """ArchiveLog: a branch that copies the event log to Parquet (design, idea 9)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -18,12 +18,9 @@ from stores.objects import ObjectStore, open_objects
 _NOT_ARMED = -1
 
 
-class ByPartition(beam.DoFn):
-    """Frames keyed by their partition."""
-
-    def process(self, element: bytes) -> Iterator[tuple[int, bytes]]:
-        """Key one frame."""
-        yield decode_frame(element).partition, element
+def by_partition(frame: bytes) -> tuple[int, bytes]:
+    """Key a frame by its partition."""
+    return decode_frame(frame).partition, frame
 
 
 class ArchiveLog(beam.DoFn):

@@ -4,13 +4,14 @@ Poison is judged from the bytes and the lineage's settings alone, so every run j
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines.learn.chunk import FactColumns, Group
+from beam_pipelines.learn.route import judge
 from contracts import (
     CLICK,
     FactBatch,
@@ -22,7 +23,9 @@ from contracts import (
     decision_ms_of,
     decode_facts,
 )
+from learner import COUNTS, REASONS
 
+COUNTING = "counting"
 OTHER_SCHEMA = "other_schema"
 UNDECODABLE = "undecodable"
 WRONG_D = "wrong_d"
@@ -32,6 +35,7 @@ BAD_DECISION_MS = "bad_decision_ms"
 BAD_EVENT_MS = "bad_event_ms"
 BAD_NAME = "bad_name"
 
+_VERDICTS = {COUNTS: COUNTING, **REASONS}
 _MAX_MS = 1 << 48
 _UUID_VERSION = 7
 _VARIANT = 0b10
@@ -50,34 +54,47 @@ class Poison:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What entries held: facts, poison, and counts of rows skipped by reason."""
+    """What entries held: their counting facts, poison, and for each entry how many facts by verdict or drop reason."""
 
-    facts: FactColumns
+    counting: FactColumns
     poison: tuple[Poison, ...]
-    skipped: Mapping[str, int]
+    tallies: tuple[Mapping[str, int], ...]
 
 
-def decode_entries(entries: Iterable[LogEntry], settings: LineageSettings) -> Decoded:
-    """Decode entries in order; ``skipped`` counts facts of other context schemas."""
+def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> Decoded:
+    """Decode entries in order and judge their facts."""
     parts: list[FactColumns] = []
     poison: list[Poison] = []
-    skipped: Counter[str] = Counter()
-    for entry in entries:
+    tallies: list[Counter[str]] = [Counter() for _ in entries]
+    sources: list[int] = []
+    for number, entry in enumerate(entries):
         try:
             batch = decode_facts(entry.blob)
         except FormatError as error:
             poison.append(Poison(entry, UNDECODABLE, 1, str(error)))
+            tallies[number][UNDECODABLE] += 1
             continue
         if batch.schema_hash != settings.schema_hash:
-            skipped[OTHER_SCHEMA] += len(batch)
+            tallies[number][OTHER_SCHEMA] += len(batch)
             continue
         if batch.d != settings.d:
             poison.append(Poison(entry, WRONG_D, len(batch), f"d = {batch.d}, the lineage has {settings.d}"))
+            tallies[number][WRONG_D] += len(batch)
             continue
         columns, faults = _columns(batch, entry.append_ms)
         poison += [Poison(entry, reason, rows, "rows of a batch") for reason, rows in faults.items()]
+        tallies[number].update(faults)
         parts.append(columns)
-    return Decoded(FactColumns.concatenate(parts, settings.d), tuple(poison), skipped)
+        sources.append(number)
+    facts = FactColumns.concatenate(parts, settings.d)
+    judged = judge(facts, settings)
+    source = np.repeat(np.array(sources, dtype=np.int64), [len(part) for part in parts])
+    for verdict, name in _VERDICTS.items():
+        for number, count in enumerate(np.bincount(source[judged == verdict], minlength=len(entries)).tolist()):
+            if count:
+                tallies[number][name] = count
+    counting = facts if bool((judged == COUNTS).all()) else facts.take(judged == COUNTS)
+    return Decoded(counting, tuple(poison), tuple(tallies))
 
 
 def _columns(batch: FactBatch, append_ms: int) -> tuple[FactColumns, dict[str, int]]:

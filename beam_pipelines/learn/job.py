@@ -1,11 +1,12 @@
 """The learner's graph: read, decode, route, fold, publish, low watermark; beside it the archive."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines.learn.archive_stage import ArchiveLog, ByPartition
+from beam_pipelines.learn.archive_stage import ArchiveLog, by_partition
 from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.decode_stage import DecodeFacts, RouteFacts
 from beam_pipelines.learn.fold_stage import FoldFacts
@@ -14,11 +15,11 @@ from beam_pipelines.learn.publish_stage import PublishModel, StoreLowWatermark, 
 from beam_pipelines.learn.source import ReadEventLog, RedisLogOpener
 
 
-@dataclass(frozen=True)
-class LearnFromFrames(beam.PTransform):  # type: ignore[type-arg]
+@dataclass(eq=False)
+class LearnFromFrames(beam.PTransform[Any, Any]):
     """Frames of the event log to statistics and packs in Redis.
 
-    ``run_id`` is the Redis process that the job may write to.
+    ``run_id`` is the Redis process that the job may write to. Not frozen: Beam sets attributes on a transform.
     """
 
     config: LearnConfig
@@ -30,20 +31,18 @@ class LearnFromFrames(beam.PTransform):  # type: ignore[type-arg]
         url, lineage, settings = config.redis_url, config.lineage, config.settings
         chunks = (
             frames
-            | "DecodeFacts" >> beam.ParDo(DecodeFacts(settings, lineage, url)).with_output_types(bytes)
-            | "RouteFacts" >> beam.ParDo(RouteFacts(settings)).with_output_types(tuple[bytes, bytes])
+            | "DecodeFacts" >> _stage(DecodeFacts(settings, lineage, url), bytes)
+            | "RouteFacts" >> _stage(RouteFacts(settings), tuple[bytes, bytes])
         )
-        publications = chunks | "FoldFacts" >> beam.ParDo(
-            FoldFacts(settings, lineage, config.flush_ms)
-        ).with_output_types(tuple[str, bytes])
-        closed = publications | "PublishModel" >> beam.ParDo(
-            PublishModel(settings, lineage, url, run_id=self.run_id, ridge=config.ridge)
-        ).with_output_types(tuple[bytes, int])
-        ticks = frames | "Tick" >> beam.ParDo(Tick(config.flush_ms)).with_output_types(tuple[bytes, int])
+        publications = chunks | "FoldFacts" >> _stage(FoldFacts(settings, lineage, config.flush_ms), tuple[str, bytes])
+        closed = publications | "PublishModel" >> _stage(
+            PublishModel(settings, lineage, url, run_id=self.run_id, ridge=config.ridge), tuple[bytes, int]
+        )
+        ticks = frames | "Tick" >> _stage(Tick(config.flush_ms), tuple[bytes, int])
         return (
             (closed, ticks)
-            | "Times" >> beam.Flatten()
-            | "StoreLowWatermark" >> beam.ParDo(StoreLowWatermark(lineage, url))
+            | "Times" >> _flatten()
+            | "StoreLowWatermark" >> _stage(StoreLowWatermark(lineage, url), bytes)
         )
 
 
@@ -59,6 +58,22 @@ def build(pipeline: beam.Pipeline, config: LearnConfig, start: Start, run_id: st
     if config.archive_uri:
         _ = (
             frames
-            | "ByPartition" >> beam.ParDo(ByPartition()).with_output_types(tuple[int, bytes])
-            | "ArchiveLog" >> beam.ParDo(ArchiveLog(config.archive_uri, start.archived, config.archive_ms))
+            | "ByPartition" >> _map(by_partition, tuple[int, bytes])
+            | "ArchiveLog" >> _stage(ArchiveLog(config.archive_uri, start.archived, config.archive_ms), bytes)
         )
+
+
+def _stage(stage: beam.DoFn, emits: Any) -> Any:
+    """A stage that emits elements of type ``emits``: Beam picks their coder by it."""
+    par_do: Any = beam.ParDo
+    return par_do(stage).with_output_types(emits)
+
+
+def _map(function: Callable[[bytes], object], emits: Any) -> Any:
+    mapped: Any = beam.Map
+    return mapped(function).with_output_types(emits)
+
+
+def _flatten() -> Any:
+    flatten: Any = beam.Flatten
+    return flatten()

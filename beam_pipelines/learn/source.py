@@ -153,9 +153,9 @@ class LogSource(UnboundedSource):
         return coders.BytesCoder()
 
 
-@dataclass(frozen=True)
-class ReadEventLog(beam.PTransform):  # type: ignore[type-arg]
-    """Frames of the event log (bytes), each at its smallest append time."""
+@dataclass(eq=False)
+class ReadEventLog(beam.PTransform[Any, Any]):
+    """Frames of the event log (bytes), each at its smallest append time. Not frozen: Beam sets attributes on it."""
 
     opener: LogOpener
     starts: tuple[Position, ...]

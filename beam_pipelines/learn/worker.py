@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import Any
 
 import apache_beam as beam
 import structlog
@@ -18,7 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
 from beam_pipelines.learn.config import LearnConfig
-from beam_pipelines.learn.decode_stage import COUNTERS
+from beam_pipelines.learn.decode import COUNTING
 from beam_pipelines.learn.job import build
 from beam_pipelines.learn.positions import Start, progress_of
 from beam_pipelines.learn.prism import PrismServer
@@ -30,6 +29,7 @@ from stores.statistics import StatisticsStore
 _log = structlog.get_logger("learn")
 
 FAILED = 1
+_ENDED = frozenset({PipelineState.DONE, PipelineState.FAILED, PipelineState.CANCELLED})
 
 
 def main() -> int:
@@ -60,10 +60,11 @@ def run_job(config: LearnConfig, start: Start, run_id: str, stop: threading.Even
         build(pipeline, config, start, run_id)
         result = pipeline.run()
         _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
-        status = _Status(config, result)
+        status = _Status(config)
         while not stop.wait(config.status_interval_s):
-            if PipelineState.is_terminal(result.state):
-                _log.error("job_ended", state=str(result.state), lineage=config.lineage)
+            state = str(result.state)
+            if state in _ENDED:
+                _log.error("job_ended", state=state, lineage=config.lineage)
                 return FAILED
             status.write()
         return 0
@@ -87,39 +88,33 @@ def options_for(endpoint: str) -> PipelineOptions:
 class _Status:
     """Writes what the learner can tell of itself, as absolute values."""
 
-    def __init__(self, config: LearnConfig, result: Any) -> None:
+    def __init__(self, config: LearnConfig) -> None:
         client = connect(config.redis_url)
         self._store = StatisticsStore(client, config.lineage)
         self._log = RedisEventLog(client, config.partitions)
-        self._result = result
 
     def write(self) -> None:
         """Write once; where Redis does not answer, the job itself will say so."""
         try:
             progress = progress_of(self._store, self._log)
             facts = self._store.facts()
+            folded = sum(found.total for found in facts.values())
+            tally = self._store.tally()
             self._store.put_status(
                 {
-                    "facts": sum(found.total for found in facts.values()),
+                    "facts": folded,
+                    "read_duplicate": max(0, tally.get(COUNTING, 0) - folded) if progress.caught_up else 0,
                     "categories": len(facts),
                     "low_watermark_ms": progress.low_watermark_ms,
                     "newest_ms": progress.newest_ms,
                     "lag_ms": progress.lag_ms,
                     "updated_ms": progress.log_ms,
                     "pid": os.getpid(),
-                    **self._counters(),
+                    **{f"read_{name}": count for name, count in tally.items()},
                 }
             )
         except BackdropError as error:
             _log.warning("status_not_written", error=str(error))
-
-    def _counters(self) -> dict[str, int]:
-        found = self._result.metrics().query()["counters"]
-        return {
-            counter.key.metric.name: int(counter.result)
-            for counter in found
-            if counter.key.metric.namespace == COUNTERS
-        }
 
 
 if __name__ == "__main__":

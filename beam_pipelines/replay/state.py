@@ -31,12 +31,12 @@ class ReplayedCategory:
 
 @dataclass(frozen=True, slots=True)
 class LineageState:
-    """A lineage as of ``watermark_ms``; ``dropped`` counts facts by reason, ``windows_closed`` distinct windows."""
+    """A lineage as of ``watermark_ms``; ``tally`` counts facts read by verdict, ``windows_closed`` distinct windows."""
 
     watermark_ms: int
     categories: Mapping[str, ReplayedCategory]
     windows_closed: int
-    dropped: Mapping[str, int]
+    tally: Mapping[str, int]
 
     @property
     def facts(self) -> int:
@@ -91,17 +91,14 @@ class _Run:
         self._open: dict[ShardWindow, WindowState] = {}
         self._bases: dict[str, StatisticsBlob] = {}
         self._closed: set[int] = set()
-        self._dropped: Counter[str] = Counter()
+        self._tally: Counter[str] = Counter()
 
     def take(self, entries: list[LogEntry]) -> None:
         """Fold entries."""
         decoded = decode_entries(entries, self._settings)
-        self._dropped.update(decoded.skipped)
-        for poison in decoded.poison:
-            self._dropped[poison.reason] += poison.rows
-        routed = route(decoded.facts, self._settings)
-        self._dropped.update(routed.dropped)
-        for place, facts in routed.chunks.items():
+        for tally in decoded.tallies:
+            self._tally.update(tally)
+        for place, facts in route(decoded.counting, self._settings).items():
             state = self._open.get(place) or WindowState.zero(self._settings.d)
             self._open[place] = fold(state, facts).state
 
@@ -128,7 +125,7 @@ class _Run:
             name: ReplayedCategory(self._bases.get(name), deltas.get(name, {}))
             for name in sorted({*self._bases, *deltas})
         }
-        return LineageState(watermark_ms, categories, len(self._closed), dict(self._dropped))
+        return LineageState(watermark_ms, categories, len(self._closed), dict(self._tally))
 
     def _deltas(self, place: ShardWindow, state: WindowState) -> Iterator[tuple[str, StatisticsBlob]]:
         for category in sorted(state.facts):
