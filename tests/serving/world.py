@@ -215,6 +215,12 @@ class ServerProcess:
 
     def start(self) -> Self:
         """Start and wait until it answers."""
+        self.launch()
+        wait_until(self._answers, "the server answers")
+        return self
+
+    def launch(self) -> None:
+        """Start without waiting."""
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self.config).items()}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -223,8 +229,6 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._answers, "the server answers")
-        return self
 
     def stop(self) -> int:
         """Ask it to end and wait."""

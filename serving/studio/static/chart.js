@@ -31,8 +31,7 @@ function scaleTop(lines) {
   return top > 0 ? Math.min(top * 1.12, 1) : 0.05;
 }
 
-const clock = (ms, seconds) =>
-  new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}) });
+const clock = (ms, seconds) => new Date(ms).toLocaleTimeString("en-GB").slice(0, seconds ? 8 : 5);
 
 export class Chart {
   constructor(holder) {

@@ -3,12 +3,12 @@
 import { Chart } from "./chart.js";
 
 const POLL_MS = 1500;
-const PAGE = 8;
+const PAGE = 6;
 const MAX_SLOTS = 60;
 const POLICIES = ["linucb", "random", "original"];
-const FRAME_HEIGHT = 138;
-const FRAME_MAX_WIDTH = 288;
-const FRAME_MIN_WIDTH = 112;
+const FRAME_HEIGHT = 150;
+const FRAME_MAX_WIDTH = 360;
+const FRAME_MIN_WIDTH = 132;
 
 const at = (id) => document.getElementById(id);
 const chart = new Chart(at("chart"));
@@ -149,12 +149,12 @@ function fillSlot(box, slot) {
 
 function armElement() {
   const figure = make("figure", "arm");
-  const name = make("div", "name");
-  name.append(make("span"), make("span"));
+  const track = make("div", "track");
+  track.append(make("i"), make("b"));
   const share = make("div", "share");
-  share.append(make("i"), make("b"));
+  share.append(track, make("span"));
   const caption = make("figcaption");
-  caption.append(name, share, make("div", "ctr"));
+  caption.append(make("div", "name"), share, make("div", "ctr"));
   figure.append(make("div", "frame"), caption);
   return figure;
 }
@@ -173,15 +173,16 @@ function fillArm(figure, arm, leader) {
   }
   const led = arm.share_linucb !== null && arm.share_linucb === leader && leader > 0;
   figure.classList.toggle("leads", led);
-  name.firstChild.textContent = name.firstChild.title = arm.arm;
-  name.lastChild.textContent = arm.share_linucb === null ? "" : percent(arm.share_linucb, 0);
-  share.firstChild.style.width = percent(arm.share_linucb ?? 0, 1).replace(" ", "");
-  share.lastChild.style.left = percent(arm.share_random ?? 0, 1).replace(" ", "");
-  share.lastChild.hidden = !arm.share_random;
+  name.textContent = name.title = arm.arm;
+  figure.classList.toggle("untouched", arm.arm === "original" && !arm.share_linucb);
+  const [track, value] = share.children;
+  value.textContent = arm.share_linucb === null ? "" : percent(arm.share_linucb, 0);
+  track.firstChild.style.width = percent(arm.share_linucb ?? 0, 1).replace(" ", "");
+  track.lastChild.style.left = percent(arm.share_random ?? 0, 1).replace(" ", "");
+  track.lastChild.hidden = !arm.share_random;
   share.title = `linucb ${percent(arm.share_linucb, 1)} of its traffic, random ${percent(arm.share_random, 1)}`;
   const half = arm.ctr === null ? 0 : (arm.high - arm.low) / 2;
-  const value = make("b", "", percent(arm.ctr));
-  ctr.replaceChildren(value, arm.ctr === null ? " not shown yet" : ` ± ${(half * 100).toFixed(2)}`);
+  ctr.replaceChildren(make("b", "", percent(arm.ctr)), arm.ctr === null ? " not shown yet" : ` ± ${(half * 100).toFixed(2)}`);
   figure.setAttribute("aria-label", `${arm.arm}: click-through rate ${percent(arm.ctr)}, ${count(arm.shown)} shown, `
     + `${percent(arm.share_linucb, 0)} of linucb’s traffic`);
 }
@@ -227,7 +228,7 @@ function decisionRow(each) {
   const row = make("li");
   const button = make("button", each.policy);
   button.type = "button";
-  const time = new Date(each.time_ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const time = new Date(each.time_ms).toLocaleTimeString("en-GB");
   const what = make("span", "where");
   what.append(make("b", "", each.item), ` ${each.placement}`);
   button.append(make("span", "time", time), make("span", "chip", each.policy), what, make("span", "arm-name", each.arm),
