@@ -3,6 +3,7 @@
 import asyncio
 import collections
 from dataclasses import dataclass
+from typing import cast
 
 import httptools
 
@@ -29,9 +30,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        if isinstance(transport, asyncio.WriteTransport):
-            self._transport = transport
-            self.open = True
+        # Not every loop's transports inherit from asyncio's (uvloop's do not).
+        self._transport = cast(asyncio.WriteTransport, transport)
+        self.open = True
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; what is not HTTP closes the connection."""

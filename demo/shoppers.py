@@ -50,7 +50,7 @@ _decoder = msgspec.json.Decoder(_Answer)
 class Pace:
     """How fast to go: at most ``decisions_per_s``, with at most ``pages_at_once`` page views under way."""
 
-    decisions_per_s: float = 450.0
+    decisions_per_s: float = 650.0
     pages_at_once: int = 32
 
 

@@ -1,7 +1,9 @@
+import asyncio
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import uvloop
 
 from contracts import POLICIES, RANDOM, UnavailableError
 from demo.http import Client
@@ -12,6 +14,7 @@ from demo.world import Calibration, World, build_world
 
 if TYPE_CHECKING:
     from tests.demo.conftest import FakeServer, SmallShop
+
 
 FAST = Pace(decisions_per_s=1e6, pages_at_once=16)
 # Clicks often, so that a few hundred decisions see many.
@@ -105,11 +108,22 @@ async def test_a_server_that_closes_each_connection_is_reached_again(
 async def test_answers_come_in_the_order_of_pipelined_requests(
     shop: "SmallShop", fake_server: "type[FakeServer]"
 ) -> None:
-    import asyncio
-
     _, world, _, _ = prepare(shop, 4, QUICK)
     async with fake_server(world) as server:
         client = Client("127.0.0.1", server.port, connections=1)
         replies = await asyncio.gather(*(client.get(path) for path in ("/v1/i/a", "/v1/c/a", "/none/x", "/v1/i/b")))
         await client.close()
     assert [reply.status for reply in replies] == [200, 302, 404, 200]
+
+
+def test_it_works_on_the_loop_that_the_demo_uses(shop: "SmallShop", fake_server: "type[FakeServer]") -> None:
+    population, world, visits, ledger = prepare(shop, 400, QUICK)
+
+    async def visit() -> None:
+        async with fake_server(world) as server:
+            await Shoppers(server.url, population.users, world, visits, ledger).run(FAST)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(visit())
+    assert ledger.decided == 400
+    assert not ledger.problems

@@ -1,0 +1,188 @@
+"""The parts of the running system that the demo starts, each as a stranger would by the command line."""
+
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+
+import redis
+
+from contracts import ORIGINAL_ARM, SetupError, TrafficPolicy, keys
+from demo.config import ATTRIBUTION_S, GRACE_S, LINEAGE, PREFERRED_PORT, WINDOW_S, DemoConfig
+from demo.processes import Child, Supervisor, choose_port
+from demo.shop import Shop
+from stores import PolicyStore, RedisEventLog, StatisticsStore
+
+PARTITIONS = 4
+HOST = "127.0.0.1"
+READY_S = 60.0
+FEATURES_S = 180.0
+GENERATE_S = 900.0
+DRAIN_S = 120.0
+
+# Everything of a run but the pictures and their manifest, which the next run finds made.
+_FLEETING = ("redis", "logs", "features", "keys", "objects/archive")
+_OK = 200
+_PROBE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where this run lives: its folder, the server's port, Redis."""
+
+    home: Path
+    port: int
+    redis_url: str
+    catalogue: Path
+    workers: int
+
+    @property
+    def url(self) -> str:
+        """Base URL of the server."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def objects(self) -> Path:
+        """Folder of the object store."""
+        return self.home / "objects"
+
+    @property
+    def profiles(self) -> Path:
+        """Folder of the Parquet files behind the features."""
+        return self.home / "features" / "profiles"
+
+    def environment(self) -> Mapping[str, str]:
+        """Settings of the children."""
+        return {
+            "BACKDROP_HOME": str(self.home),
+            "BACKDROP_REDIS_URL": self.redis_url,
+            "BACKDROP_PARTITIONS": str(PARTITIONS),
+            "BACKDROP_OBJECTS_URI": str(self.objects),
+            "BACKDROP_LINEAGE__ID": LINEAGE,
+            "BACKDROP_LINEAGE__WINDOW_S": str(WINDOW_S),
+            "BACKDROP_LINEAGE__ATTRIBUTION_S": str(ATTRIBUTION_S),
+            "BACKDROP_LINEAGE__GRACE_S": str(GRACE_S),
+            "BACKDROP_SERVE__HOST": HOST,
+            "BACKDROP_SERVE__PORT": str(self.port),
+            "BACKDROP_GENERATE__CATALOGUE": str(self.catalogue / "products.parquet"),
+            "BACKDROP_GENERATE__PROMPTS": str(self.catalogue / "prompts.yaml"),
+            "BACKDROP_GENERATE__PLACEMENTS": str(self.catalogue / "placements.yaml"),
+            "BACKDROP_GENERATE__WORKERS": str(self.workers),
+        }
+
+
+@contextmanager
+def own_home(home: Path) -> Iterator[Path]:
+    """Hold the state folder for this run alone, cleared of an earlier run's state; yields its absolute path.
+
+    Raises:
+        SetupError: if another run holds it, or it cannot be written.
+    """
+    home = home.resolve()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "lock").open("w")
+    except OSError as error:
+        message = f"{home} cannot be written ({error.strerror}): choose another folder with --home"
+        raise SetupError(message) from error
+    with lock:
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except OSError as error:
+            message = f"another demo runs in {home}: end it (Ctrl-C), or choose another folder with --home"
+            raise SetupError(message) from error
+        for name in _FLEETING:
+            shutil.rmtree(home / name, ignore_errors=True)
+        yield home
+
+
+def server_port(config: DemoConfig) -> int:
+    """The port asked for, else the usual one, else any that is free.
+
+    Raises:
+        SetupError: if the port asked for is taken.
+    """
+    if config.port is not None:
+        return choose_port(config.port, HOST)
+    try:
+        return choose_port(PREFERRED_PORT, HOST)
+    except SetupError:
+        return choose_port(0, HOST)
+
+
+def put_policy(client: redis.Redis, config: DemoConfig) -> TrafficPolicy:
+    """Put the traffic split in force; each seed assigns shoppers to policies anew."""
+    policy = TrafficPolicy(salt=f"demo-{config.seed}", split=dict(config.split), default_alpha=config.alpha)
+    PolicyStore(client).put(policy)
+    return policy
+
+
+def start(children: Supervisor, site: Site, command: str) -> Child:
+    """Start ``backdrop <command>`` with the site's settings."""
+    return children.start(command, [sys.executable, "-m", "backdrop", command], site.environment())
+
+
+def creatives_wanted(shop: Shop) -> int:
+    """How many pictures there will be: each product, placement, and prompt of its category or the photo."""
+    return sum(len(arms) for arms in shop.world.arms) * len(shop.placements)
+
+
+def creatives_made(site: Site) -> int:
+    """How many pictures lie in the object store."""
+    folder = site.objects / "creatives"
+    return sum(1 for path in folder.glob("*/*") if not path.name.startswith(".")) if folder.is_dir() else 0
+
+
+def creatives_published(client: redis.Redis, shop: Shop) -> tuple[int, list[str]]:
+    """How many pictures the creative index holds, and which slots lack their untouched photo or all others."""
+    pipe = client.pipeline(transaction=False)
+    pairs = [(product.item_id, slot.placement) for product in shop.products for slot in shop.placements]
+    for item, slot in pairs:
+        pipe.hkeys(keys.creatives(item, slot))
+    found: list[list[bytes]] = pipe.execute()
+    lacking = [
+        f"{item} in {slot}"
+        for (item, slot), arms in zip(pairs, found, strict=True)
+        if ORIGINAL_ARM.encode() not in arms or len(arms) < len((ORIGINAL_ARM, "any other"))
+    ]
+    return sum(map(len, found)), lacking
+
+
+def server_ready(site: Site) -> bool:
+    """Whether the server says it is ready."""
+    try:
+        with urllib.request.urlopen(f"{site.url}/readyz", timeout=_PROBE_S) as answer:
+            return bool(answer.status == _OK)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def learner_ready(store: StatisticsStore) -> bool:
+    """Whether a learner has said that it reads the log."""
+    return bool(store.status()) or store.low_watermark() >= 0
+
+
+def wait_drained(client: redis.Redis, store: StatisticsStore, children: Supervisor, watch: Callable[[], None]) -> None:
+    """Wait until the learner has passed everything that the log holds.
+
+    Raises:
+        ChildDiedError: if a child ends meanwhile.
+        SetupError: if it takes longer than two minutes.
+    """
+    log = RedisEventLog(client, PARTITIONS)
+    end_ms = max(log.last(partition).append_ms for partition in range(PARTITIONS))
+    deadline = time.monotonic() + DRAIN_S
+    while store.low_watermark() <= end_ms:
+        children.check()
+        if time.monotonic() > deadline:
+            behind_s = (end_ms - store.low_watermark()) / 1000
+            message = f"the learner is still {behind_s:.0f} s behind the log's end after {DRAIN_S:.0f} s: see its log"
+            raise SetupError(message)
+        watch()
+        time.sleep(_PROBE_S / 10)
