@@ -52,24 +52,21 @@ def main() -> int:
 
 
 def run_job(config: LearnConfig, start: Start, run_id: str, stop: threading.Event) -> int:
-    """Run the job on a Prism of its own until ``stop`` is set (0) or it fails (1)."""
+    """Run the job on a Prism of its own until ``stop`` is set (0) or it fails (1); Prism ends with the process."""
     prism = PrismServer(config.prism_path, log_level=config.log_level)
     prism.start()
-    try:
-        pipeline = beam.Pipeline(options=options_for(prism.endpoint))
-        build(pipeline, config, start, run_id)
-        result = pipeline.run()
-        _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
-        status = _Status(config)
-        while not stop.wait(config.status_interval_s):
-            state = str(result.state)
-            if state in _ENDED:
-                _log.error("job_ended", state=state, lineage=config.lineage)
-                return FAILED
-            status.write()
-        return 0
-    finally:
-        prism.kill()
+    pipeline = beam.Pipeline(options=options_for(prism.endpoint))
+    build(pipeline, config, start, run_id)
+    result = pipeline.run()
+    _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
+    status = _Status(config)
+    while not stop.wait(config.status_interval_s):
+        state = str(result.state)
+        if state in _ENDED:
+            _log.error("job_ended", state=state, lineage=config.lineage)
+            return FAILED
+        status.write()
+    return 0
 
 
 def options_for(endpoint: str) -> PipelineOptions:
@@ -120,5 +117,5 @@ class _Status:
 if __name__ == "__main__":
     status = main()
     sys.stderr.flush()
-    # Beam's worker threads may wait for a Prism that is gone; nothing of theirs needs an orderly end.
+    # Prism is killed with this process, and nothing of Beam's threads needs an orderly end.
     os._exit(status)

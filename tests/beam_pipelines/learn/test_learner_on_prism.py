@@ -1,0 +1,215 @@
+"""The learner as real processes on Prism: killed, restarted, with its Redis restarted; in the end, identical."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from beam_pipelines.learn import LearnConfig
+from beam_pipelines.replay import compare
+from contracts import Fact, LineageSettings, UnavailableError
+from stores.connect import connect
+from stores.dead_letters import DeadLetters
+from stores.embedded import EmbeddedRedis
+from stores.objects import FileObjectStore
+from stores.redis_log import RedisEventLog
+from stores.statistics import StatisticsStore
+from tests.beam_pipelines.facts import LINEAGE, SCHEMA, batch, click_on, decision
+
+ROOT = Path(__file__).parents[3]
+PARTITIONS = 2
+SETTINGS = LineageSettings(SCHEMA, 3, window_ms=1_000, attribution_ms=2_000, grace_ms=500, shards=2)
+CODE = "import sys; from beam_pipelines.learn import LearnConfig, run; run(LearnConfig.from_json(sys.argv[1]))"
+
+
+def prism_path() -> str:
+    found = os.environ.get("BACKDROP_PRISM") or str(ROOT / ".backdrop/tools/prism")
+    if not Path(found).is_file():
+        found = shutil.which("prism") or ""
+    if not found:
+        pytest.skip("no Prism binary (make setup fetches it; BACKDROP_PRISM names another)")
+    return found
+
+
+class Traffic:
+    """Facts as servers append them: clicks apart from impressions, some twice, some too late, some poison."""
+
+    def __init__(self, log: RedisEventLog) -> None:
+        self._log = log
+        self._rng = random.Random(7)
+        self._seed = 0
+        self._waiting: list[tuple[float, Fact]] = []
+        self.poisoned = 0
+
+    def run(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._append(self._some_facts())
+            time.sleep(0.04)
+
+    def _some_facts(self) -> list[Fact]:
+        facts: list[Fact] = []
+        now_ms = self._log.clock_ms()
+        for _ in range(self._rng.randrange(1, 30)):
+            self._seed += 1
+            at = now_ms - self._rng.randrange(0, 1_500) + (5_000 if self._rng.random() < 0.01 else 0)
+            shown = decision(at, self._seed, category=self._rng.choice(("lamps", "chairs", "rare")))
+            facts.append(shown)
+            if self._rng.random() < 0.2:
+                facts.append(shown)
+            if self._rng.random() < 0.2:
+                delay_s = self._rng.choice((0.0, 0.3, 1.0, 3.0, 5.0))
+                self._waiting.append((time.monotonic() + delay_s, click_on(shown, at + int(delay_s * 1000))))
+        due = [fact for moment, fact in self._waiting if moment <= time.monotonic()]
+        self._waiting = [pair for pair in self._waiting if pair[0] > time.monotonic()]
+        return facts + due
+
+    def _append(self, facts: list[Fact]) -> None:
+        blob = batch(facts)
+        if self._rng.random() < 0.02:
+            self.poisoned += 1
+            blob = blob[: len(blob) // 2]
+        for _ in range(2 if self._rng.random() < 0.05 else 1):
+            while True:
+                try:
+                    self._log.append(self._rng.randrange(PARTITIONS), [blob])
+                    break
+                except UnavailableError:
+                    time.sleep(0.1)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "redis") as started:
+        yield started
+
+
+@pytest.fixture
+def start_learner(server: EmbeddedRedis, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    config = LearnConfig(
+        server.url,
+        LINEAGE,
+        SETTINGS,
+        prism_path(),
+        partitions=PARTITIONS,
+        flush_ms=200,
+        archive_uri=str(tmp_path / "archive"),
+        archive_ms=1_000,
+        status_interval_s=0.3,
+        log_level="ERROR",
+    )
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([sys.executable, "-c", CODE, config.to_json()], cwd=ROOT))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below ``pid``, from /proc."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = [pid]
+    for above in found:
+        found += [child for child, parent in parents.items() if parent == above]
+    return found[1:]
+
+
+def is_prism(pid: int) -> bool:
+    try:
+        return (
+            b"--job_port" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            and b"prctl" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def eventually(what: str, check: Callable[[], bool], *, within_s: float = 60.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_killed_and_restarted_learners_end_identical_to_the_replay(
+    server: EmbeddedRedis, start_learner: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    client = connect(server.url)
+    log = RedisEventLog(client, PARTITIONS)
+    store = StatisticsStore(client, LINEAGE)
+    traffic = Traffic(log)
+
+    def folded() -> int:
+        return sum(found.total for found in store.facts().values())
+
+    def goes_on(what: str) -> None:
+        before = folded()
+        deadline = time.monotonic() + 60
+        while folded() <= before:
+            assert time.monotonic() < deadline, what
+            traffic.run(0.3)
+
+    first = start_learner()
+    goes_on("the first learner folds")
+    traffic.run(2)
+    below = descendants(first.pid)
+    assert len(below) >= 2
+    first.kill()
+    first.wait()
+    eventually("worker and Prism die with the learner", lambda: not any(map(alive, below)), within_s=10)
+    traffic.run(1)
+
+    second = start_learner()
+    goes_on("a new learner goes on")
+    for pid in descendants(second.pid):
+        if is_prism(pid):
+            os.kill(pid, signal.SIGKILL)
+    traffic.run(1)
+    goes_on("the learner starts its job again when Prism died")
+
+    server.restart()
+    goes_on("the learner starts its job again when Redis is another process")
+    traffic.run(1)
+
+    outcome = compare(store, log, FileObjectStore(tmp_path / "archive"), patience_s=60)
+    assert outcome.differences == ()
+    assert outcome.identical
+    assert outcome.windows_closed >= 5
+    assert outcome.facts == folded() > 500
+
+    tally = store.tally()
+    assert tally["counting"] > outcome.facts
+    assert tally["early"] > 0
+    assert tally["unattributed"] > 0
+    # A poisonous entry appended twice is two entries, each a dead letter of its own.
+    assert DeadLetters(client).count_by_reason().get("undecodable", 0) == tally.get("undecodable", 0)
+    second.send_signal(signal.SIGINT)
+    assert second.wait(30) == 0
