@@ -1,5 +1,6 @@
 """Writing files whole: a reader sees the old one or the new one."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def write_whole(path: Path, data: bytes) -> Path:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         message = f"{path} cannot be written ({error}): check the folder and the space left"
         raise SetupError(message) from error
     return path

@@ -37,6 +37,8 @@ def apply_and_materialize(
         from feast.repo_config import load_repo_config
         from feast.repo_operations import apply_total
 
+        # Importing Feast sets a filter of its own.
+        warnings.simplefilter("ignore")
         try:
             apply_total(load_repo_config(repo_path, store_file), repo_path, skip_source_validation=False)
             store = FeatureStore(repo_path=str(repo_path), fs_yaml_file=store_file)

@@ -49,7 +49,7 @@ PROFILE_SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
 
 
 def write_profiles(folder: Path, *, users: pa.Table, items: pa.Table, placements: pa.Table) -> None:
-    """Write the three tables as ``<view>.parquet`` in ``folder``, cast to ``PROFILE_SCHEMAS``; other columns are left out.
+    """Write the tables as ``<view>.parquet`` in ``folder``, cast to ``PROFILE_SCHEMAS``; other columns are left out.
 
     Raises:
         InvalidInputError: if a column is missing, cannot be cast, or an entity or event time is null.

@@ -18,6 +18,7 @@ _DOUBLE = struct.Struct("<d")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
 _CONTINUES = 0x80
+_MAX_TAG = 0xFFFF_FFFF
 _NULL_TIME = -(1 << 63)
 _NANOS = 1_000_000_000
 _NULL_FIELD = 19
@@ -181,6 +182,9 @@ def _signed(value: int, bits: int) -> int:
 
 
 def _skip(data: bytes, at: int, tag: int) -> int:
+    """Pass over a field that is not known."""
+    if not 1 << 3 <= tag <= _MAX_TAG:
+        raise _damaged(data, f"field tag {tag}")
     match tag & 7:
         case 0:
             return _varint(data, at)[1]
