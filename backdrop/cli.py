@@ -162,7 +162,13 @@ def verify(home: Home = None, redis_url: RedisUrl = None) -> None:
             RedisEventLog(client, settings.partitions),
             open_objects(settings.objects_location),
         )
-    typer.echo(identity.describe())
+    outcome = "identical" if identity.identical else "DIFFERENT"
+    typer.echo(
+        f"streaming state == batch replay of the event log: {outcome} "
+        f"({identity.windows_closed:,} closed windows, {identity.facts:,} facts, as of {identity.watermark_ms})"
+    )
+    for difference in identity.differences:
+        typer.echo(f"  {difference}")
     raise typer.Exit(0 if identity.identical else 1)
 
 
