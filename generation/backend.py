@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from contracts import Prompt, SettingsError
+from generation.arrays import Pixels
 from generation.layout import Placed
 
 ENTRY_POINT_GROUP = "backdrop.backends"
@@ -36,7 +34,7 @@ class Backend(Protocol):
         """Version and every setting that changes its pictures: part of a creative's id."""
         ...
 
-    def render(self, requests: Sequence[RenderRequest]) -> list[NDArray[np.uint8]]:
+    def render(self, requests: Sequence[RenderRequest]) -> list[Pixels]:
         """Backgrounds u8[h, w, 3], each of its request's slot size, in order. The product is pasted on later."""
         ...
 

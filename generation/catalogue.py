@@ -66,7 +66,7 @@ def read_catalogue(path: Path, categories: Collection[str]) -> Catalogue:
 class _RowError(InvalidInputError):
     """Why one row is refused."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -81,22 +81,22 @@ def _product(row: Mapping[str, object], seen: Collection[str], categories: Colle
     try:
         check_name("item_id", item)
     except InvalidInputError as error:
-        raise _RowError("bad_item_id", str(error)) from error
+        raise _RowError(str(error), "bad_item_id") from error
     if item in seen:
         message = f"item_id {item!r} occurs again: the first row is used"
-        raise _RowError("duplicate_id", message)
+        raise _RowError(message, "duplicate_id")
     category = str(row["category"] or "")
     if category not in categories:
         message = f"category {category!r} has no prompts; known are {sorted(categories)}"
-        raise _RowError("unknown_category", message)
+        raise _RowError(message, "unknown_category")
     title = _text(row, "title").strip()
     if not title:
         message = "title is empty: give the product's name"
-        raise _RowError("empty_title", message)
+        raise _RowError(message, "empty_title")
     uri = str(row["image_uri"] or "").strip()
     if not uri:
         message = "image_uri is empty: give the photo's path or URI"
-        raise _RowError("no_image", message)
+        raise _RowError(message, "no_image")
     return Product(item, category, title, _text(row, "description"), _price(row["price"]), _text(row, "brand"), uri)
 
 
@@ -104,7 +104,7 @@ def _text(row: Mapping[str, object], name: str) -> str:
     value = str(row[name] or "")
     if len(value) > MAX_TEXT:
         message = f"{name} has {len(value)} characters, the limit is {MAX_TEXT}"
-        raise _RowError("bad_text", message)
+        raise _RowError(message, "bad_text")
     return value
 
 
@@ -112,5 +112,5 @@ def _price(value: object) -> float:
     price = float(value) if isinstance(value, int | float) else math.nan
     if not math.isfinite(price) or price < 0:
         message = f"price is {value!r}: it must be a number of at least 0"
-        raise _RowError("bad_price", message)
+        raise _RowError(message, "bad_price")
     return price

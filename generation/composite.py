@@ -1,9 +1,9 @@
 """Paste the original product back over whatever a backend painted (design, idea 14)."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contracts import BackdropError
+from generation.arrays import Pixels
 from generation.layout import Placed
 
 COMPOSITE_RECIPE = "composite/1"
@@ -13,7 +13,7 @@ class ProductChangedError(BackdropError):
     """An opaque product pixel is not the original's: a bug, never a matter of degree."""
 
 
-def composite(background: NDArray[np.uint8], placed: Placed) -> NDArray[np.uint8]:
+def composite(background: Pixels, placed: Placed) -> Pixels:
     """The creative u8[h, w, 3]: product over background by alpha, opaque pixels exactly the product's.
 
     Raises:
@@ -33,7 +33,7 @@ def composite(background: NDArray[np.uint8], placed: Placed) -> NDArray[np.uint8
     return out
 
 
-def require_unchanged(picture: NDArray[np.uint8], placed: Placed) -> None:
+def require_unchanged(picture: Pixels, placed: Placed) -> None:
     """Compare the opaque pixels of a picture with the product's.
 
     Raises:

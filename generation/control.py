@@ -3,15 +3,16 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
+from generation.arrays import Floats, f32, shares
 from generation.layout import Placed
-from generation.matte import Floats
 
 _EDGE_GAIN = 4.0
+_SOLID = 0.5
 
 
 def edge_map(placed: Placed) -> Floats:
     """Edges f32[h, w], 0 to 1, of the placed product and of its outline (Sobel, 1968); nothing elsewhere."""
-    luma = placed.rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+    luma = f32(shares(placed.rgb) @ f32((0.299, 0.587, 0.114)))
     strength = np.maximum(_sobel(luma) * (placed.alpha > 0), _sobel(placed.alpha))
     return (strength * np.float32(_EDGE_GAIN / 4)).clip(0, 1)
 
@@ -21,9 +22,9 @@ def paint_mask(placed: Placed, into: int) -> Floats:
 
     Painting a little under the product hides its seam: the original is pasted over it afterwards.
     """
-    solid = Image.fromarray(((placed.alpha > 0.5) * 255).astype(np.uint8))  # noqa: PLR2004
+    solid = Image.fromarray(((placed.alpha > _SOLID) * 255).astype(np.uint8))
     kept = solid.filter(ImageFilter.MinFilter(2 * into + 1)) if into > 0 else solid
-    return 1 - np.asarray(kept, np.float32) / 255
+    return f32(1 - shares(kept))
 
 
 def _sobel(field: Floats) -> Floats:

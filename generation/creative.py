@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import NDArray
-
 from contracts import CreativeSpec
+from generation.arrays import Pixels
 from generation.backend import Backend, RenderRequest
 from generation.composite import composite
 from generation.cutout import CutOut
@@ -21,7 +19,7 @@ from generation.specs import placement_of, prompt_of
 ATTEMPTS = 3
 _UNJUDGED = Verdict((), MappingProxyType({}))
 
-Judge = Callable[[NDArray[np.uint8], Placed], Verdict]
+Judge = Callable[[Pixels, Placed], Verdict]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from contracts import InvalidInputError, SetupError
-from generation.matte import Floats, decontaminate, refine
+from generation.arrays import Floats, Pixels, shares
+from generation.matte import decontaminate, refine
 from generation.photo import Photo
 
 MODEL = "u2netp"
@@ -22,6 +22,8 @@ _MIN_COVER, _MAX_COVER = 0.01, 0.92
 _MAX_BORDER = 0.25
 _MAX_UNSURE = 0.25
 _OPEN = 0.05
+_EVEN = 0.5
+_UNSURE = (0.2, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class CutOut:
     ``sha256`` is of the photo's bytes; ``backdrop`` the photo's mean border colour, 0 to 255.
     """
 
-    rgb: NDArray[np.uint8]
+    rgb: Pixels
     alpha: Floats
     sha256: str
     backdrop: tuple[int, int, int]
@@ -40,7 +42,7 @@ class CutOut:
 class Segmenter(Protocol):
     """Tells product from background."""
 
-    def mask(self, rgb: NDArray[np.uint8]) -> Floats:
+    def mask(self, rgb: Pixels) -> Floats:
         """A coarse mask f32[h, w], 0 to 1, of a photo u8[h, w, 3]."""
         ...
 
@@ -48,7 +50,7 @@ class Segmenter(Protocol):
 class MaskError(InvalidInputError):
     """The mask cannot be a product: ``reason`` is a short code."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, message: str, reason: str) -> None:
         """Keep the code beside the sentence."""
         super().__init__(message)
         self.reason = reason
@@ -79,10 +81,10 @@ class RembgSegmenter:
         options.intra_op_num_threads = options.inter_op_num_threads = threads
         self._session = new_session(MODEL, sess_opts=options, providers=["CPUExecutionProvider"])
 
-    def mask(self, rgb: NDArray[np.uint8]) -> Floats:
+    def mask(self, rgb: Pixels) -> Floats:
         """A coarse mask f32[h, w], 0 to 1."""
         predicted = self._session.predict(Image.fromarray(rgb))[0]
-        return np.asarray(predicted, np.float32) / 255
+        return shares(predicted)
 
 
 def cut_out(photo: Photo, segmenter: Segmenter) -> CutOut:
@@ -112,36 +114,36 @@ def judge(mask: Floats, *, own: bool = False) -> None:
     Raises:
         MaskError: with the number and its limit.
     """
-    cover = float((mask > 0.5).mean())  # noqa: PLR2004
+    cover = float((mask > _EVEN).mean())
     if cover < _MIN_COVER:
         message = f"the product covers {cover:.1%} of the photo, at least {_MIN_COVER:.0%} is needed: is there one?"
-        raise MaskError("mask_empty", message)
+        raise MaskError(message, "mask_empty")
     if own:
         return
     if cover > _MAX_COVER:
         message = f"the product covers {cover:.1%} of the photo, at most {_MAX_COVER:.0%} can be told apart"
-        raise MaskError("mask_full", message)
+        raise MaskError(message, "mask_full")
     rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    touching = float((rim > 0.5).mean())  # noqa: PLR2004
+    touching = float((rim > _EVEN).mean())
     if touching > _MAX_BORDER:
         message = f"the product touches {touching:.0%} of the photo's border, the limit is {_MAX_BORDER:.0%}: it is cut"
-        raise MaskError("touches_border", message)
-    unsure = float(((mask > 0.2) & (mask < 0.8)).mean()) / cover  # noqa: PLR2004
+        raise MaskError(message, "touches_border")
+    unsure = float(((mask > _UNSURE[0]) & (mask < _UNSURE[1])).mean()) / cover
     if unsure > _MAX_UNSURE:
         message = f"the mask is unsure on {unsure:.0%} of the product's area, the limit is {_MAX_UNSURE:.0%}"
-        raise MaskError("mask_unsure", message)
+        raise MaskError(message, "mask_unsure")
 
 
-def border_colour(rgb: NDArray[np.uint8]) -> tuple[int, int, int]:
+def border_colour(rgb: Pixels) -> tuple[int, int, int]:
     """Median colour of a photo's outermost pixels."""
     rim = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     red, green, blue = np.median(rim, axis=0).astype(int).tolist()
     return red, green, blue
 
 
-def _at_working_size(photo: Photo) -> tuple[NDArray[np.uint8], Floats | None]:
+def _at_working_size(photo: Photo) -> tuple[Pixels, Floats | None]:
     height, width = photo.rgb.shape[:2]
-    alpha = None if photo.alpha is None else photo.alpha.astype(np.float32) / 255
+    alpha = None if photo.alpha is None else shares(photo.alpha)
     if max(height, width) <= _WORKING_SIDE:
         return photo.rgb, alpha
     scale = _WORKING_SIDE / max(height, width)
@@ -156,5 +158,5 @@ def _box(alpha: Floats) -> tuple[slice, slice]:
     rows, columns = np.flatnonzero((alpha > _OPEN).any(axis=1)), np.flatnonzero((alpha > _OPEN).any(axis=0))
     if not len(rows):
         message = "nothing of the product is left after cutting out"
-        raise MaskError("mask_empty", message)
+        raise MaskError(message, "mask_empty")
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

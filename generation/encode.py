@@ -2,9 +2,9 @@
 
 import io
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
+
+from generation.arrays import Pixels
 
 JPEG_QUALITY = 88
 ENCODE_RECIPE = f"jpeg{JPEG_QUALITY}/1"
@@ -12,7 +12,7 @@ SUFFIX = "jpg"
 CONTENT_TYPE = "image/jpeg"
 
 
-def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
+def encode_jpeg(picture: Pixels) -> bytes:
     """JPEG of a picture u8[h, w, 3]: baseline, 4:2:0, no metadata."""
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", optimize=False)

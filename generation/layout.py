@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from contracts import Placement
+from generation.arrays import Floats, Pixels, f32
 from generation.cutout import CutOut
-from generation.matte import Floats
 
 LAYOUT_RECIPE = "layout/1"
 MAX_ENLARGEMENT = 1.8
+_HAIR = 0.004
 _WIDE, _TALL = 1.9, 0.62
 
 
@@ -29,7 +29,7 @@ class Frame:
 class Placed:
     """A product in its slot: ``rgb`` u8[H, W, 3] (black outside), ``alpha`` f32[H, W], 0 to 1."""
 
-    rgb: NDArray[np.uint8]
+    rgb: Pixels
     alpha: Floats
 
 
@@ -64,16 +64,16 @@ def place(cutout: CutOut, placement: Placement) -> Placed:
     return Placed(slot_rgb, slot_alpha)
 
 
-def _scaled(cutout: CutOut, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Floats]:
+def _scaled(cutout: CutOut, size: tuple[int, int]) -> tuple[Pixels, Floats]:
     weight = Image.fromarray(cutout.alpha)
-    alpha = np.asarray(weight.resize(size, Image.Resampling.BICUBIC), np.float32).clip(0, 1)
+    alpha = f32(weight.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
     planes = []
     for channel in range(3):
         weighted = Image.fromarray(cutout.rgb[..., channel].astype(np.float32) * cutout.alpha)
-        planes.append(np.asarray(weighted.resize(size, Image.Resampling.BICUBIC), np.float32))
+        planes.append(f32(weighted.resize(size, Image.Resampling.BICUBIC)))
     colour = np.stack(planes, axis=-1) / np.maximum(alpha, 1e-3)[..., None]
     # A hair of rounding must not make an opaque pixel translucent.
-    alpha = np.where(alpha > 0.996, 1.0, np.where(alpha < 0.004, 0.0, alpha)).astype(np.float32)  # noqa: PLR2004
+    alpha = np.where(alpha > 1 - _HAIR, 1.0, np.where(alpha < _HAIR, 0.0, alpha)).astype(np.float32)
     rgb = (colour.clip(0, 255) + 0.5).astype(np.uint8)
     rgb[alpha == 0] = 0
     return rgb, alpha

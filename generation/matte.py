@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-Floats = NDArray[np.float32]
+from generation.arrays import Floats, Pixels, f32, shares
 
 _SURE_INSIDE = 0.97
 _SURE_OUTSIDE = 0.03
@@ -17,7 +17,7 @@ _REACH = 0.006
 _TINY = 1e-4
 
 
-def refine(rgb: NDArray[np.uint8], mask: Floats) -> Floats:
+def refine(rgb: Pixels, mask: Floats) -> Floats:
     """Alpha f32[h, w], 0 to 1, from a photo u8[h, w, 3] and a coarse mask f32[h, w].
 
     Pixels whose class the mask leaves open (and those close to its edge) are placed on the line between the
@@ -31,8 +31,8 @@ def refine(rgb: NDArray[np.uint8], mask: Floats) -> Floats:
     return alpha
 
 
-def _refined(rgb: NDArray[np.uint8], mask: Floats, reach: int) -> Floats:
-    photo = rgb.astype(np.float32) / 255
+def _refined(rgb: Pixels, mask: Floats, reach: int) -> Floats:
+    photo = shares(rgb)
     inside = _shrunk(mask > _SURE_INSIDE, max(1, reach // 3))
     outside = _shrunk(mask < _SURE_OUTSIDE, 2 * reach)
     if not inside.any() or not outside.any():
@@ -58,7 +58,7 @@ def _refined(rgb: NDArray[np.uint8], mask: Floats, reach: int) -> Floats:
     return _solid_ends(alpha.astype(np.float32))
 
 
-def decontaminate(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
+def decontaminate(rgb: Pixels, alpha: Floats) -> Pixels:
     """The photo with the backdrop's colour taken out of soft edges, and product colours carried outwards.
 
     Solves C = alpha F + (1 - alpha) B for F with B from clear backdrop nearby; the weaker alpha, the more F is
@@ -70,8 +70,8 @@ def decontaminate(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
     return cleaned
 
 
-def _cleaned(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
-    photo = rgb.astype(np.float32) / 255
+def _cleaned(rgb: Pixels, alpha: Floats) -> Pixels:
+    photo = shares(rgb)
     opaque, clear = alpha >= 1.0, alpha <= 0.0
     if not opaque.any() or not clear.any():
         return rgb
@@ -93,11 +93,11 @@ def fill(values: Floats, known: NDArray[np.bool_]) -> Floats:
     while min(sheets[-1][0].shape[:2]) > 1:
         sheets.append((_halved(sheets[-1][0]), _halved(sheets[-1][1])))
     total, covered = sheets[-1]
-    filled = total / np.maximum(covered, _TINY)
+    filled = f32(total / np.maximum(covered, _TINY))
     for total, covered in reversed(sheets[:-1]):
         wide = _doubled(filled, total.shape[:2])
         share = np.minimum(covered * 1.0, 1.0)
-        filled = wide * (1 - share) + total / np.maximum(covered, _TINY) * share
+        filled = f32(wide * (1 - share) + total / np.maximum(covered, _TINY) * share)
     return filled
 
 
@@ -162,7 +162,7 @@ def _soft3(field: Floats) -> Floats:
     """Mean over 3 × 3: the chroma noise of JPEG is not the product."""
     padded = np.pad(field, 1, mode="edge")
     rows = padded[:-2] + padded[1:-1] + padded[2:]
-    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
+    return f32((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9)
 
 
 def _solid_ends(alpha: Floats) -> Floats:

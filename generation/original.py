@@ -1,19 +1,18 @@
 """The arm ``original``: the untouched photo, fitted into the slot and continued in its own background."""
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from contracts import Placement
+from generation.arrays import Floats, Pixels
 from generation.cutout import border_colour
-from generation.matte import Floats
 from generation.photo import Photo
 
 ORIGINAL_RECIPE = "original/1"
 _STREAK = 5.0
 
 
-def original_picture(photo: Photo, placement: Placement) -> NDArray[np.uint8]:
+def original_picture(photo: Photo, placement: Placement) -> Pixels:
     """The photo scaled to fit a slot u8[h, w, 3], centred; what is left over continues its border.
 
     A plain border is carried outwards row by row (or column by column), which keeps its shading without a seam;
@@ -31,9 +30,7 @@ def original_picture(photo: Photo, placement: Placement) -> NDArray[np.uint8]:
     return np.array(scaled)
 
 
-def _continued(
-    scaled: NDArray[np.uint8], rows: tuple[int, int], columns: tuple[int, int], plain: tuple[int, int, int]
-) -> NDArray[np.uint8]:
+def _continued(scaled: Pixels, rows: tuple[int, int], columns: tuple[int, int], plain: tuple[int, int, int]) -> Pixels:
     height, width = scaled.shape[:2]
     out = np.empty((height + sum(rows), width + sum(columns), 3), np.uint8)
     out[:] = plain
@@ -48,7 +45,7 @@ def _continued(
     return out
 
 
-def _line(line: NDArray[np.uint8], plain: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _line(line: Pixels, plain: tuple[int, int, int]) -> Pixels:
     """A border line u8[n, 3], smoothed; the plain colour if it is busy."""
     reach = max(3, len(line) // 24) | 1
     padded = np.pad(line.astype(np.float32), ((reach // 2, reach // 2), (0, 0)), mode="edge")
@@ -59,7 +56,7 @@ def _line(line: NDArray[np.uint8], plain: tuple[int, int, int]) -> NDArray[np.ui
     return (smooth + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def _on_white(photo: Photo) -> NDArray[np.uint8]:
+def _on_white(photo: Photo) -> Pixels:
     if photo.alpha is None:
         return photo.rgb
     alpha = photo.alpha[..., None].astype(np.float32) / 255

@@ -8,15 +8,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from contracts import InvalidInputError
+from generation.arrays import Pixels
 
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 32
 MAX_BYTES = 64 << 20
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+_BYTE = 255
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 
 
@@ -24,8 +25,8 @@ _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 class Photo:
     """A decoded product photo: ``rgb`` u8[h, w, 3], ``alpha`` u8[h, w] or None, SHA-256 (hex) of its bytes."""
 
-    rgb: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None
+    rgb: Pixels
+    alpha: Pixels | None
     sha256: str
 
 
@@ -94,10 +95,10 @@ def _check(image: Image.Image) -> None:
         raise InvalidInputError(message)
 
 
-def _to_8_bit(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def _to_8_bit(image: Image.Image) -> tuple[Pixels, Pixels | None]:
     if image.mode in _WIDE_MODES:
         values = np.asarray(image, np.float64)
-        top = 65535.0 if values.max() > 255 else 255.0  # noqa: PLR2004
+        top = 65535.0 if values.max() > _BYTE else 255.0
         grey = (values / top * 255 + 0.5).clip(0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2), None
     transparent = image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info

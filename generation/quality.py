@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from generation.arrays import Floats, Pixels, f32
 from generation.layout import Placed
-from generation.matte import Floats
 
 QUALITY_RECIPE = "quality/1"
 # name -> (lowest, highest) that pass.
@@ -25,6 +25,7 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _WHITE = 253.0
+_SOLID = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Verdict:
         return not self.reasons
 
 
-def judge_picture(picture: NDArray[np.uint8], placed: Placed) -> Verdict:
+def judge_picture(picture: Pixels, placed: Placed) -> Verdict:
     """Measure a creative u8[h, w, 3] against its placed product.
 
     ``exposure``: mean brightness of the background, 0 to 255; ``burnt``: its share of blown pixels; ``texture``:
@@ -69,12 +70,14 @@ def _size(alpha: Floats) -> float:
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
     if not len(rows):
         return 0.0
-    return max((rows[-1] - rows[0] + 1) / alpha.shape[0], (columns[-1] - columns[0] + 1) / alpha.shape[1])
+    tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+    height, width = alpha.shape
+    return max(tall / int(height), wide / int(width))
 
 
-def _outline(picture: NDArray[np.uint8], luma: Floats, alpha: Floats) -> tuple[float, float]:
+def _outline(picture: Pixels, luma: Floats, alpha: Floats) -> tuple[float, float]:
     """Contrast and halo along the outline, from three rings: 2-4 pixels inside, the edge, 2-5 outside."""
-    solid = Image.fromarray(((alpha > 0.5) * 255).astype(np.uint8))  # noqa: PLR2004
+    solid = Image.fromarray(((alpha > _SOLID) * 255).astype(np.uint8))
     grown2, grown5 = (np.asarray(solid.filter(ImageFilter.MaxFilter(2 * r + 1))) > 0 for r in (2, 5))
     shrunk1, shrunk4 = (np.asarray(solid.filter(ImageFilter.MinFilter(2 * r + 1))) > 0 for r in (1, 4))
     inside, outside, edge = shrunk1 & ~shrunk4, grown5 & ~grown2, grown2 & ~shrunk1
@@ -87,11 +90,10 @@ def _outline(picture: NDArray[np.uint8], luma: Floats, alpha: Floats) -> tuple[f
     return float(gap.mean()), halo
 
 
-def _spread(picture: NDArray[np.uint8], ring: NDArray[np.bool_]) -> Floats:
+def _spread(picture: Pixels, ring: NDArray[np.bool_]) -> Floats:
     """Mean colour of a ring near each pixel, at half size: f32[h/2, w/2, 3]."""
     weight = ring[::2, ::2].astype(np.float32)
     masked = np.concatenate([picture[::2, ::2] * weight[..., None], weight[..., None] * 255], axis=-1)
     image = Image.fromarray(masked.astype(np.uint8), "RGBA").filter(ImageFilter.BoxBlur(5))
-    blurred = np.asarray(image, np.float32)
-    result: Floats = blurred[..., :3] / np.maximum(blurred[..., 3:], 1.0) * 255
-    return result.clip(0, 255)
+    blurred = f32(image)
+    return f32((blurred[..., :3] / np.maximum(blurred[..., 3:], 1.0) * 255).clip(0, 255))

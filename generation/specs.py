@@ -1,6 +1,7 @@
 """Which creatives there should be: one spec for each product × (prompts and original) × placement."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from contracts import ORIGINAL_ARM, CreativeSpec, Placement, Product, Prompt
 from generation.backend import Backend
@@ -19,14 +20,32 @@ def specs_of(
     untouched = "+".join((ORIGINAL_RECIPE, ENCODE_RECIPE))
     specs = []
     for slot in placements:
-        common = (product.item_id, product.category)
-        shape = (slot.placement, slot.width, slot.height, image_sha256)
-        specs.append(CreativeSpec(*common, ORIGINAL_ARM, *shape, "", "", (), "", untouched))
+        plain = CreativeSpec(
+            item_id=product.item_id,
+            category=product.category,
+            arm=ORIGINAL_ARM,
+            placement=slot.placement,
+            width=slot.width,
+            height=slot.height,
+            image_sha256=image_sha256,
+            text="",
+            negative="",
+            tags=(),
+            backend="",
+            recipe=untouched,
+        )
+        specs.append(plain)
         specs += [
-            CreativeSpec(
-                *common, p.arm, *shape, p.text, p.negative, tuple(sorted(p.tags.items())), backend.name, painted
+            replace(
+                plain,
+                arm=prompt.arm,
+                text=prompt.text,
+                negative=prompt.negative,
+                tags=tuple(sorted(prompt.tags.items())),
+                backend=backend.name,
+                recipe=painted,
             )
-            for p in prompts
+            for prompt in prompts
         ]
     return tuple(specs)
 

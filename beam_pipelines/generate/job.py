@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.runner import PipelineResult
 
 from beam_pipelines.generate.config import GenerateConfig, GenerateReport, Progress
 from beam_pipelines.generate.manifest import read_manifest, write_dead
@@ -74,9 +75,10 @@ def _render(config: GenerateConfig, plan: Plan, progress_folder: str) -> dict[st
     workers = min(config.workers, len(plan.tasks))
     with _one_thread_each(workers):
         pipeline = beam.Pipeline(options=_options(config, workers))
-        tasks = pipeline | "Tasks" >> beam.Create([task.to_bytes() for task in plan.tasks])
-        tasks | GenerateCreatives(settings)
-        result = pipeline.run()
+        create: Any = beam.Create
+        tasks = pipeline | "Tasks" >> create([task.to_bytes() for task in plan.tasks])
+        _ = tasks | GenerateCreatives(settings)
+        result: Any = pipeline.run()
         result.wait_until_finish()
     return _counts(result)
 
@@ -108,8 +110,8 @@ def _one_thread_each(workers: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _counts(result: PipelineResult) -> dict[str, int]:
-    counters = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))["counters"]
+def _counts(result: Any) -> dict[str, int]:
+    counters = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     return {counter.key.metric.name: int(counter.result) for counter in counters}
 
 

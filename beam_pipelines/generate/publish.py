@@ -21,9 +21,7 @@ def references(
     return dict(found)
 
 
-def publish(
-    index: CreativeIndex, refs: Mapping[tuple[str, str], Mapping[str, CreativeRef]], *, whole: bool
-) -> int:
+def publish(index: CreativeIndex, refs: Mapping[tuple[str, str], Mapping[str, CreativeRef]], *, whole: bool) -> int:
     """Write references; if ``whole``, arms that are no longer wanted are withdrawn. Returns how many were written."""
     index.publish_all(refs)
     if whole:

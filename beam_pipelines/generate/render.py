@@ -1,17 +1,16 @@
 """The work on one product: photo, cut-out, pictures, objects; and the Beam stages round it."""
 
-import ctypes
 import json
 import os
-import signal
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Metrics
 
+from beam_pipelines.generate.lifeline import die_with_parent
 from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow, path_of, write_dead, write_part
 from beam_pipelines.generate.plan import Task
 from contracts import BackdropError, InvalidInputError, StoreError
@@ -31,7 +30,8 @@ from stores import ObjectStore, open_objects
 
 NAMESPACE = "generate"
 DEAD = "dead"
-_PR_SET_PDEATHSIG = 1
+ROWS = "rows"
+WORKER_MARK = "BACKDROP_GENERATE_WORKER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class RenderProduct(beam.DoFn):
 
     def setup(self) -> None:
         """Open what every product needs, once a worker."""
-        _die_with_parent()
+        if os.environ.get(WORKER_MARK):
+            die_with_parent()
         settings = self._settings
         self._objects: ObjectStore = open_objects(settings.objects_uri, "")
         self._segmenter: Segmenter = RembgSegmenter(Path(settings.weights))
@@ -99,15 +100,16 @@ class RenderProduct(beam.DoFn):
             raise
         except BackdropError as error:
             letter = dead_letter(task.item_id, error)
-            Metrics.counter(NAMESPACE, f"dead_{letter.reason}").inc()
+            _count(f"dead_{letter.reason}")
             yield beam.pvalue.TaggedOutput(DEAD, json.dumps(asdict(letter)).encode())
 
     def _store(self, creative: Creative) -> None:
         fresh = self._objects.put_if_absent(path_of(creative.spec), creative.data, CONTENT_TYPE)
-        Metrics.counter(NAMESPACE, "made" if fresh else "existed").inc()
-        Metrics.counter(NAMESPACE, "retried").inc(creative.attempt)
-        Metrics.counter(NAMESPACE, "rejected").inc(int(creative.flagged))
-        Metrics.distribution(NAMESPACE, "picture_bytes").update(len(creative.data))
+        _count("made" if fresh else "existed")
+        _count("retried", creative.attempt)
+        _count("rejected", int(creative.flagged))
+        sizes: Any = Metrics.distribution(NAMESPACE, "picture_bytes")
+        sizes.update(len(creative.data))
         if self._settings.progress:
             with open(Path(self._settings.progress) / str(os.getpid()), "ab") as counted:
                 counted.write(b".")
@@ -139,7 +141,7 @@ class WriteRows(beam.DoFn):
 
     def _write(self) -> None:
         write_part(open_objects(self._settings.objects_uri, ""), self._rows)
-        Metrics.counter(NAMESPACE, "parts").inc()
+        _count("parts")
         self._rows = []
 
 
@@ -156,7 +158,7 @@ class WriteDead(beam.DoFn):
 
 
 @dataclass
-class GenerateCreatives(beam.PTransform):
+class GenerateCreatives(beam.PTransform[Any, Any]):
     """Tasks (JSON, bytes) -> pictures and manifest parts in the object store, dead letters beside them.
 
     Not frozen, because Beam sets attributes of its own on a transform when it is applied.
@@ -164,22 +166,27 @@ class GenerateCreatives(beam.PTransform):
 
     settings: RenderSettings
 
-    def expand(self, pcoll: beam.PCollection) -> beam.PCollection:
+    def expand(self, pcoll: Any) -> Any:
         """Reshuffle, so that products spread over all workers, then render and write."""
         outputs = (
             pcoll
-            | "Spread" >> beam.Reshuffle()
-            | "Render" >> beam.ParDo(RenderProduct(self.settings)).with_outputs(DEAD, main="rows")
+            | "Spread" >> _reshuffle()
+            | "Render" >> _par_do(RenderProduct(self.settings)).with_outputs(DEAD, main=ROWS)
         )
-        outputs[DEAD] | "WriteDead" >> beam.ParDo(WriteDead(self.settings))
-        rows: beam.PCollection = outputs["rows"] | "WriteRows" >> beam.ParDo(WriteRows(self.settings))
-        return rows
+        _ = outputs[DEAD] | "WriteDead" >> _par_do(WriteDead(self.settings))
+        return outputs[ROWS] | "WriteRows" >> _par_do(WriteRows(self.settings))
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this worker when the runner that started it ends, however that happens."""
-    if os.environ.get(WORKER_MARK) == "1":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _par_do(stage: beam.DoFn) -> Any:
+    par_do: Any = beam.ParDo
+    return par_do(stage)
 
 
-WORKER_MARK = "BACKDROP_GENERATE_WORKER"
+def _reshuffle() -> Any:
+    reshuffle: Any = beam.Reshuffle
+    return reshuffle()
+
+
+def _count(name: str, by: int = 1) -> None:
+    counter: Any = Metrics.counter(NAMESPACE, name)
+    counter.inc(by)

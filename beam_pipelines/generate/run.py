@@ -1,6 +1,5 @@
 """A generation run as its caller sees it: a child process that can always be ended, and its progress."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -16,7 +15,6 @@ from contracts import BackdropError
 
 _POLL_S = 0.2
 _LOG_LINES = 12
-_PR_SET_PDEATHSIG = 1
 
 
 def run(config: GenerateConfig, progress: Callable[[Progress], None] | None = None) -> GenerateReport:
@@ -40,7 +38,6 @@ def run(config: GenerateConfig, progress: Callable[[Progress], None] | None = No
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
         try:
             _watch(child, folder, progress)
@@ -91,7 +88,3 @@ def _outcome(folder: Path, status: int) -> GenerateReport:
     lines = (folder / "log").read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]
     message = f"the generation job ended with status {status}:\n" + "\n".join(lines)
     raise BackdropError(message)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -3,10 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from contracts import Prompt
+from generation.arrays import Pixels
 from generation.backend import RenderRequest
 from generation.procedural.materials import TextureBox
 from generation.procedural.picture import paint_background
@@ -30,7 +28,7 @@ class ProceduralBackend:
         """Version of the painting code."""
         return "procedural/1"
 
-    def render(self, requests: Sequence[RenderRequest]) -> list[NDArray[np.uint8]]:
+    def render(self, requests: Sequence[RenderRequest]) -> list[Pixels]:
         """Backgrounds u8[h, w, 3], in order."""
         return [
             paint_background(

@@ -7,7 +7,8 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from generation.procedural.noise import Floats, smoothstep
+from generation.arrays import Floats, f32, shares
+from generation.procedural.noise import smoothstep
 from generation.procedural.plane import Stage
 
 Gain = tuple[float, float, float]
@@ -50,7 +51,7 @@ LIGHTS: Mapping[str, Look] = MappingProxyType(
             shadow_length=0.55, shadow_soft=0.13, shadow_dark=0.48,
         ),
         "golden-hour": Look(
-            gain=(1.14, 0.97, 0.74), exposure=0.98, pool=0.32, gobo="leaves", gobo_gain=0.42, glow=0.22,
+            gain=(1.12, 0.97, 0.78), exposure=0.98, pool=0.32, gobo="leaves", gobo_gain=0.42, glow=0.22,
             glow_colour=(1.0, 0.72, 0.38), vignette=0.22, contrast=1.03, saturation=1.06,
             shadow_length=0.95, shadow_soft=0.10, shadow_dark=0.60,
         ),
@@ -59,7 +60,7 @@ LIGHTS: Mapping[str, Look] = MappingProxyType(
             saturation=1.08, shadow_length=0.34, shadow_soft=0.08, shadow_dark=0.58,
         ),
         "cool-evening": Look(
-            gain=(0.84, 0.94, 1.12), exposure=0.80, pool=0.40, glow=0.10, glow_colour=(0.7, 0.82, 1.0),
+            gain=(0.91, 0.97, 1.08), exposure=0.90, pool=0.36, glow=0.10, glow_colour=(0.7, 0.82, 1.0),
             vignette=0.28, contrast=1.0, saturation=0.90, shadow_length=0.5, shadow_soft=0.16, shadow_dark=0.52,
             night=True,
         ),
@@ -78,11 +79,10 @@ def look_of(light: str, mood: str) -> Look:
     if mood == "calm":
         return replace(look, saturation=look.saturation * 0.88, contrast=look.contrast * 0.97)
     if mood == "warm":
-        return replace(look, gain=(red * 1.05, green, blue * 0.91))
+        return replace(look, gain=(red * 1.04, green, blue * 0.94))
     if mood == "fresh":
-        return replace(
-            look, gain=(red * 0.98, green * 1.01, blue * 1.03), exposure=look.exposure * 1.05, saturation=look.saturation * 1.08
-        )
+        cooler = (red * 0.98, green * 1.01, blue * 1.03)
+        return replace(look, gain=cooler, exposure=look.exposure * 1.05, saturation=look.saturation * 1.08)
     if mood == "dramatic":
         return replace(
             look, exposure=look.exposure * 0.84, contrast=look.contrast * 1.08, vignette=look.vignette + 0.14,
@@ -96,7 +96,7 @@ def look_of(light: str, mood: str) -> Look:
 def enlarge(field: Floats, width: int, height: int) -> Floats:
     """A smooth field f32[h, w] at another size, bicubic."""
     image = Image.fromarray(field).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(image, np.float32)
+    return f32(image)
 
 
 def ground_light(stage: Stage, look: Look, top: int, rng: np.random.Generator) -> Floats:
@@ -134,7 +134,7 @@ def wall_gobo(width: int, height: int, unit: float, look: Look, rng: np.random.G
     if look.gobo == "leaves":
         _leaf_shade(draw, (width, height), unit, rng)
     soft = image.filter(ImageFilter.GaussianBlur(unit * 0.03 + 1))
-    return 1 + np.float32(look.gobo_gain) * (np.asarray(soft, np.float32) / 255 - 0.3)
+    return f32(1 + look.gobo_gain * (shares(soft) - 0.3))
 
 
 def _gobo_on_ground(stage: Stage, gobo: str, top: int, size: tuple[int, int], rng: np.random.Generator) -> Floats:
@@ -153,7 +153,7 @@ def _gobo_on_ground(stage: Stage, gobo: str, top: int, size: tuple[int, int], rn
     if gobo == "leaves":
         _leaf_shade(draw, size, stage.unit * scale_x, rng)
     soft = image.filter(ImageFilter.GaussianBlur(stage.unit * scale_x * 0.035 + 0.5))
-    return np.asarray(soft, np.float32) / 255
+    return shares(soft)
 
 
 def _leaf_shade(draw: ImageDraw.ImageDraw, size: tuple[int, int], unit: float, rng: np.random.Generator) -> None:
@@ -178,9 +178,9 @@ def finish(linear: Floats, look: Look, stage: Stage, rng: np.random.Generator) -
     rim = 1 - np.float32(look.vignette) * smoothstep(0.5, 1.5, np.hypot(x * 0.95, y * 0.95))
     corner = np.exp(-((x + 1.05) ** 2 + (y + 1.1) ** 2) / 0.9) * np.float32(look.glow)
     picture = linear * (np.float32(look.exposure) * enlarge(rim, width, height))[..., None]
-    picture *= np.float32(look.gain)
+    picture *= f32(look.gain)
     if look.glow > 0:
-        picture += enlarge(corner, width, height)[..., None] * np.float32(look.glow_colour)
+        picture += enlarge(corner, width, height)[..., None] * f32(look.glow_colour)
     # A soft shoulder: 1 maps to about 0.86, lights far above it roll off to white.
     picture = picture * (1 + picture / 9.0) / (1 + picture * 0.42) * np.float32(1.22)
     np.clip(picture, 0, 1, out=picture)
@@ -193,4 +193,4 @@ def finish(linear: Floats, look: Look, stage: Stage, rng: np.random.Generator) -
     grain = rng.standard_normal((128, 128), dtype=np.float32) * np.float32(0.0055)
     tiled = np.tile(grain, (height // 128 + 1, width // 128 + 1))[:height, :width]
     picture += tiled[..., None]
-    return np.clip(picture, 0, 1, out=picture)
+    return picture.clip(0, 1)

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from generation.procedural.noise import Floats, mix, ramp, relief, smoothstep, spectral, warped
+from generation.arrays import Floats, Pixels, f32, shares
+from generation.procedural.noise import mix, ramp, relief, smoothstep, spectral
 
 TEXTURE_SIZE = 1024
 MIP_LEVELS = 7
+_CHIP = 40
 
 Colour = tuple[float, float, float]
 Stops = tuple[tuple[float, Colour], ...]
@@ -31,7 +32,7 @@ class Texture:
     ``scale`` is the tile's side in units of the product's larger side; ``tint`` its mean colour, 0 to 1.
     """
 
-    levels: tuple[NDArray[np.uint8], ...]
+    levels: tuple[Pixels, ...]
     gloss: float
     scale: float
     tint: Colour
@@ -126,7 +127,7 @@ def _marble(rng: np.random.Generator, size: int) -> Floats:
         steep = np.hypot(np.roll(wave, 1, 0) - wave, np.roll(wave, 1, 1) - wave) + 3e-3
         presence = smoothstep(-0.7, 1.4, spectral(rng, size, slope=3.0))
         vein = np.exp(-np.abs(wave) / steep / (width * texel * (0.35 + presence))) * (0.12 + 0.88 * presence) * weight
-        picture = mix(picture, np.broadcast_to(np.float32(colour) / 255, picture.shape), vein)
+        picture = mix(picture, np.broadcast_to(shares(colour), picture.shape), vein)
     return picture
 
 
@@ -162,33 +163,44 @@ def _terrazzo(rng: np.random.Generator, size: int) -> Floats:
     picture = Image.new("RGB", (size, size), (233, 229, 222))
     draw = ImageDraw.Draw(picture)
     palette = (
-        (196, 164, 138), (150, 147, 142), (222, 196, 170), (110, 118, 116), (190, 120, 96), (244, 241, 236), (126, 143, 137)
-    )  # fmt: skip
+        (196, 164, 138),
+        (150, 147, 142),
+        (222, 196, 170),
+        (110, 118, 116),
+        (190, 120, 96),
+        (244, 241, 236),
+        (126, 143, 137),
+    )
     for _ in range(950):
         radius = float(rng.choice((5.0, 8.0, 13.0, 21.0, 30.0), p=(0.36, 0.3, 0.2, 0.1, 0.04))) * rng.uniform(0.8, 1.2)
         x, y = rng.uniform(0, size, 2)
         angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(5, 8))))
         reach = radius * rng.uniform(0.75, 1.15, len(angles))
         squash = rng.uniform(0.6, 1.0)
-        colour = tuple(int(v) for v in np.clip(np.array(palette[int(rng.integers(7))]) + rng.normal(0, 7), 0, 255))
+        colour = _brighter(palette[int(rng.integers(7))], float(rng.normal(0, 7)))
         for dx in (-size, 0, size):
             for dy in (-size, 0, size):
-                if -40 < x + dx < size + 40 and -40 < y + dy < size + 40:
+                if abs(x + dx - size / 2) < size / 2 + _CHIP and abs(y + dy - size / 2) < size / 2 + _CHIP:
                     outline = zip(
                         x + dx + np.cos(angles) * reach, y + dy + np.sin(angles) * reach * squash, strict=True
                     )
                     draw.polygon([(float(a), float(b)) for a, b in outline], fill=colour)
-    tile = np.asarray(picture, np.float32) / 255
+    tile = shares(picture)
     return tile * (1 + 0.022 * spectral(rng, size, slope=1.2, lowest=3))[..., None]
+
+
+def _brighter(colour: Colour, by: float) -> tuple[int, int, int]:
+    red, green, blue = (int(min(max(value + by, 0), 255)) for value in colour)
+    return red, green, blue
 
 
 def _slate(rng: np.random.Generator, size: int) -> Floats:
     height = spectral(rng, size, slope=2.6, stretch=(1, 1.7), lowest=2)
-    layers = np.floor(height * 2.6 + 0.5 * spectral(rng, size, slope=1.8, lowest=6)) / 2.6
+    layers = f32(np.floor(height * 2.6 + 0.5 * spectral(rng, size, slope=1.8, lowest=6)) / 2.6)
     tone = 0.5 + 0.10 * height + 0.05 * spectral(rng, size, slope=1.0, lowest=10)
     picture = ramp(tone, ((0.0, (44, 49, 55)), (0.5, (68, 74, 80)), (1.0, (100, 105, 110))))
     shade = relief(layers, 0.8) * 0.34 + relief(spectral(rng, size, slope=1.5, lowest=8), 0.5) * 0.24
-    return picture * (1 + shade)[..., None]
+    return f32(picture * (1 + shade)[..., None])
 
 
 def _sand(rng: np.random.Generator, size: int) -> Floats:
@@ -219,7 +231,7 @@ def _grass(rng: np.random.Generator, size: int) -> Floats:
         draw.line((x0, y0, x1, y1), fill=fill, width=2)
         if y1 < 0:
             draw.line((x0, y0 + size, x1, y1 + size), fill=fill, width=2)
-    tile = np.asarray(picture, np.float32) / 255
+    tile = shares(picture)
     return tile * (1 + 0.08 * spectral(rng, size, slope=2.4))[..., None]
 
 

@@ -1,9 +1,8 @@
 """Tileable noise and small array helpers for procedural textures; all float32, all periodic."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from generation.arrays import Floats, f32
 
 
 def spectral(
@@ -30,21 +29,13 @@ def spectral(
     gain[kept] = radius[kept] ** (-slope / 2)
     white = np.fft.rfft2(rng.standard_normal((size, size), dtype=np.float32))
     field = np.fft.irfft2(white * gain, s=(size, size)).astype(np.float32)
-    return (field - field.mean()) / max(float(field.std()), 1e-9)
-
-
-def warped(field: Floats, down: Floats, across: Floats) -> Floats:
-    """``field`` read at places moved by ``down`` and ``across`` (f32[size, size], in texels), wrapping round."""
-    size = field.shape[0]
-    rows = (np.arange(size, dtype=np.float32)[:, None] + down).astype(np.int32) % size
-    columns = (np.arange(size, dtype=np.float32)[None, :] + across).astype(np.int32) % size
-    return field[rows, columns]
+    return f32((field - field.mean()) / max(float(field.std()), 1e-9))
 
 
 def smoothstep(low: float, high: float, value: Floats) -> Floats:
     """0 below ``low``, 1 above ``high``, a smooth cubic between (``low`` may be the larger)."""
     t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    return f32(t * t * (3 - 2 * t))
 
 
 def ramp(value: Floats, stops: tuple[tuple[float, tuple[float, float, float]], ...]) -> Floats:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
+from generation.arrays import Floats, f32, shares
 from generation.procedural.materials import Colour
-from generation.procedural.noise import Floats, smoothstep
+from generation.procedural.noise import smoothstep
 
 
 @dataclass(slots=True)
@@ -29,6 +30,17 @@ class Layer:
         self.light = np.zeros((self.height, self.width, 3), np.float32)
         self.pen = ImageDraw.Draw(self.colour)
         self.mask = ImageDraw.Draw(self.cover)
+
+
+def toned(colour: Colour, factor: float) -> Colour:
+    """A colour made lighter or darker."""
+    return (min(255.0, colour[0] * factor), min(255.0, colour[1] * factor), min(255.0, colour[2] * factor))
+
+
+def spread(p: "Painter", rng: np.random.Generator, first: float, step: float) -> list[float]:
+    """Places across the whole view, about ``step`` apart, one of them at ``first``: wide slots need no fewer things."""
+    back, forth = int((first - p.left) / step), int((p.right - first) / step)
+    return [first + i * step + (float(rng.normal(0, 0.08 * step)) if i else 0.0) for i in range(-back, forth + 1)]
 
 
 class Painter:
@@ -98,7 +110,7 @@ class Painter:
             return
         yy, xx = np.ogrid[y0:y1, x0:x1]
         inside = np.clip(reach + 0.5 - np.hypot(xx - column, yy - row), 0, 1).astype(np.float32)
-        glow = inside[..., None] * (np.float32(power) * (np.float32(colour) / 255) ** 2)
+        glow = inside[..., None] * (np.float32(power) * (shares(colour)) ** 2)
         layer.light[y0:y1, x0:x1] += glow
 
     def halo(self, x: float, y: float, radius: float, colour: Colour, power: float) -> None:
@@ -107,7 +119,7 @@ class Painter:
         column, row = self._at(x, y)
         yy, xx = np.ogrid[: layer.height, : layer.width]
         away = ((xx - column) ** 2 + (yy - row) ** 2) / (2 * (radius * self._unit) ** 2)
-        layer.light += np.exp(-away).astype(np.float32)[..., None] * np.float32(power) * (np.float32(colour) / 255) ** 2
+        layer.light += np.exp(-away).astype(np.float32)[..., None] * np.float32(power) * (shares(colour)) ** 2
 
     def leaves(
         self, rng: np.random.Generator, box: tuple[float, float, float, float], count: int, size: float,
@@ -129,7 +141,7 @@ class Painter:
             far *= np.pad(wall, self._margin, mode="edge")[: far.shape[0], : far.shape[1], None]
         seen = _disc_blur(far + self._far.light, far_blur)
         if self._front:
-            cover = np.asarray(self._near.cover, np.float32)[..., None] / 255
+            cover = f32(self._near.cover)[..., None] / 255
             sheet = np.concatenate([_linear(self._near.colour) * cover + self._near.light, cover], axis=-1)
             sheet = _disc_blur(sheet, near_blur)
             seen = sheet[..., :3] + seen * (1 - np.clip(sheet[..., 3:], 0, 1))
@@ -142,7 +154,7 @@ def _rgb(colour: Colour) -> tuple[int, int, int]:
 
 
 def _linear(image: Image.Image) -> Floats:
-    return (np.asarray(image, np.float32) / 255) ** 2
+    return f32((shares(image)) ** 2)
 
 
 def _disc_blur(picture: Floats, radius: float) -> Floats:

@@ -3,25 +3,28 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from generation.arrays import Floats, Pixels, f32
 from generation.procedural.light import Look, enlarge, finish, ground_light, look_of
 from generation.procedural.materials import Texture, TextureBox
-from generation.procedural.noise import Floats, smoothstep
+from generation.procedural.noise import smoothstep
 from generation.procedural.plane import Stage, first_row, render_ground
 from generation.procedural.scenes import render_scene
 from generation.procedural.shadow import find_feet, mirrored, shade_of
 
 _ELEVATION = math.radians(13)
 _LENS = 2.5
+_SOLID = 0.5
+_GLOSSY = 0.2
+_SPOT = 0.6
 
 
 def stage_for(alpha: Floats) -> Stage:
     """Set up the camera for a product's outline f32[h, w]: shop photos look down on it by about 13 degrees."""
     height, width = alpha.shape
     feet = find_feet(alpha)
-    rows = np.flatnonzero((alpha > 0.5).any(axis=1))  # noqa: PLR2004
-    columns = np.flatnonzero((alpha > 0.5).any(axis=0))  # noqa: PLR2004
+    rows = np.flatnonzero((alpha > _SOLID).any(axis=1))
+    columns = np.flatnonzero((alpha > _SOLID).any(axis=0))
     if feet is None or not len(rows):
         top, base, left, right = height * 0.2, height * 0.8, width * 0.3, width * 0.7
         floor = base
@@ -36,9 +39,7 @@ def stage_for(alpha: Floats) -> Stage:
     return Stage(width, height, floor, horizon, edge, focal, unit, (left + right) / 2, blur)
 
 
-def paint_background(
-    rgb: NDArray[np.uint8], alpha: Floats, tags: dict[str, str], seed: int, textures: TextureBox
-) -> NDArray[np.uint8]:
+def paint_background(rgb: Pixels, alpha: Floats, tags: dict[str, str], seed: int, textures: TextureBox) -> Pixels:
     """A background u8[h, w, 3] for a placed product (``rgb`` u8[h, w, 3], ``alpha`` f32[h, w], 0 to 1).
 
     ``tags`` must name a surface, scene, light and mood. The product itself is not painted, only what it does to
@@ -48,7 +49,7 @@ def paint_background(
     look = look_of(tags["light"], tags["mood"])
     stage = stage_for(alpha)
     texture = textures.get(tags["surface"])
-    small, factor = render_scene(stage, tags["scene"], look, tags["mood"], rng)
+    small = render_scene(stage, tags["scene"], look, tags["mood"], rng)
     top = first_row(stage)
     behind = _enlarged(small * np.float32(0.82), stage.width, stage.height)
     origin = (float(rng.random()), float(rng.random()))
@@ -59,7 +60,7 @@ def paint_background(
         light = light * shade_of(alpha, feet, look, top)
     ground *= light[..., None]
     ground = _reflect(ground, behind, stage, texture, top)
-    if feet is not None and texture.gloss > 0.2:  # noqa: PLR2004
+    if feet is not None and texture.gloss > _GLOSSY:
         shine, cover = mirrored(rgb, alpha, feet, top)
         strength = np.float32(0.42 * texture.gloss)
         ground = ground * (1 - strength * cover[..., None]) + shine * strength
@@ -86,7 +87,7 @@ def _reflect(ground: Floats, behind: Floats, stage: Stage, texture: Texture, top
 
 def _join(scene: Floats, ground: Floats, stage: Stage, top: int) -> Floats:
     """Ground over scene with an edge as soft as the depth of field there."""
-    soft = float(stage.blur_at(np.float32([stage.edge]))[0]) + 0.7
+    soft = float(stage.blur_at(f32([stage.edge]))[0]) + 0.7
     rows = np.arange(top, stage.height, dtype=np.float32) + 0.5
     share = smoothstep(stage.edge - soft, stage.edge + soft, rows)[:, None, None]
     return scene + (ground - scene) * share
@@ -94,7 +95,7 @@ def _join(scene: Floats, ground: Floats, stage: Stage, top: int) -> Floats:
 
 def _scene_dim(stage: Stage, look: Look) -> Floats:
     """Under a spotlight what lies behind is darker than what is lit: f32[h, 1]."""
-    if look.pool < 0.6:  # noqa: PLR2004
+    if look.pool < _SPOT:
         return np.ones((stage.height, 1), np.float32)
     rows = np.arange(stage.height, dtype=np.float32)[:, None]
     share = smoothstep(stage.edge + 0.1 * stage.unit, stage.edge - 0.1 * stage.unit, rows)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from generation.arrays import Floats, f32
 from generation.procedural.materials import Texture
-from generation.procedural.noise import Floats
 
 _SUBSAMPLE = 1e-4
 
@@ -33,7 +33,7 @@ class Stage:
     def nearness(self, rows: Floats) -> Floats:
         """Focus distance over distance of the ground at ``rows`` (1 at the product, above 1 in front of it)."""
         depth = (rows - np.float32(self.horizon)) / np.float32(self.floor - self.horizon)
-        return np.maximum(depth, np.float32(0.02))
+        return f32(np.maximum(depth, 0.02))
 
     def blur_at(self, rows: Floats) -> Floats:
         """Blur radius in pixels of the ground at ``rows``: thin lens, proportional to |1 - nearness|."""
@@ -41,7 +41,7 @@ class Stage:
 
     def ground(self, row: float, column: float) -> tuple[float, float]:
         """Ground coordinates (across, away) in units of ``unit`` of a pixel; the product's foot is (., 0)."""
-        near = float(self.nearness(np.float32([row]))[0])
+        near = float(self.nearness(f32([row]))[0])
         return (column - self.centre) / near / self.unit, self.focal * (1 / near - 1) / self.unit
 
 
@@ -104,4 +104,4 @@ def _project(stage: Stage, texture: Texture, level: int, rows: tuple[int, int], 
     numbers /= numbers[-1]
     data = tuple(float(value) for value in numbers[:8])
     out = laid.transform((stage.width, rows[1] - rows[0]), Image.Transform.PERSPECTIVE, data, Image.Resampling.BILINEAR)
-    return np.asarray(out, np.float32)
+    return f32(out)

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
+from generation.arrays import Floats
 from generation.procedural.indoors import kitchen, living_room, loft_window, shelf_wall, studio_gradient
 from generation.procedural.light import Look, wall_gobo
-from generation.procedural.noise import Floats
 from generation.procedural.outdoors import beach, city_night, forest, garden, sunset_sky
 from generation.procedural.painter import Painter
 from generation.procedural.plane import Stage
@@ -50,8 +50,8 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
 )
 
 
-def render_scene(stage: Stage, name: str, look: Look, mood: str, rng: np.random.Generator) -> tuple[Floats, float]:
-    """A scene in linear light, small: f32[h, w, 3] and the factor (small over full size)."""
+def render_scene(stage: Stage, name: str, look: Look, mood: str, rng: np.random.Generator) -> Floats:
+    """A scene in linear light, at a fraction of the full size: f32[h, w, 3]."""
     factor = min(1.0, _SMALL_SIDE / min(stage.width, stage.height))
     width, height = round(stage.width * factor), round(stage.height * factor)
     # A big product must not leave room for a single blurred thing behind it.
@@ -62,4 +62,4 @@ def render_scene(stage: Stage, name: str, look: Look, mood: str, rng: np.random.
     scene = SCENES[name]
     scene.paint(painter, rng, mood, night=look.night)
     wall = wall_gobo(width, height, unit, look, rng) if scene.has_wall else None
-    return painter.picture(blur, blur * 0.7, wall), factor
+    return painter.picture(blur, blur * 0.7, wall)

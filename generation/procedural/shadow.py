@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from generation.arrays import Floats, Pixels, f32, shares
 from generation.procedural.light import Look
-from generation.procedural.noise import Floats
 
 _SOLID = 0.5
 _FAINT = 0.3
@@ -78,7 +78,7 @@ def shade_of(alpha: Floats, feet: Feet, look: Look, top: int) -> Floats:
 
 def _sheet(small: Floats, width: int, height: int) -> Floats:
     image = Image.fromarray(small.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(image, np.float32).clip(0, 1)
+    return f32(image).clip(0, 1)
 
 
 def _contact(feet: Feet, size: tuple[int, int], scale: float) -> Floats:
@@ -90,7 +90,7 @@ def _contact(feet: Feet, size: tuple[int, int], scale: float) -> Floats:
         a, b = x * scale, y * scale
         draw.line((a, b - 2.5 * thick, a, b + 0.5 * thick), fill=255, width=1)
     soft = image.filter(ImageFilter.GaussianBlur((1.1 * thick, 0.75 * thick)))
-    return (np.asarray(soft, np.float32) / 150).clip(0, 1)
+    return (f32(soft) / 150).clip(0, 1)
 
 
 def _under(feet: Feet, size: tuple[int, int], scale: float) -> Floats:
@@ -103,9 +103,9 @@ def _under(feet: Feet, size: tuple[int, int], scale: float) -> Floats:
     if len(scaled) > 1:
         draw.polygon(scaled, fill=255)
         draw.line([*scaled, scaled[0]], fill=255, width=max(2, round(0.03 * body)))
-    tight = np.asarray(image.filter(ImageFilter.GaussianBlur((0.028 * body, 0.013 * body))), np.float32)
-    wide = np.asarray(image.filter(ImageFilter.GaussianBlur((0.10 * body, 0.040 * body))), np.float32)
-    return (0.75 * tight + 0.85 * wide).clip(0, 255) / 255
+    tight = shares(image.filter(ImageFilter.GaussianBlur((0.028 * body, 0.013 * body))))
+    wide = shares(image.filter(ImageFilter.GaussianBlur((0.10 * body, 0.040 * body))))
+    return f32((0.75 * tight + 0.85 * wide).clip(0, 1))
 
 
 def _cast(alpha: Floats, feet: Feet, look: Look, size: tuple[int, int], scale: float) -> Floats:
@@ -115,15 +115,13 @@ def _cast(alpha: Floats, feet: Feet, look: Look, size: tuple[int, int], scale: f
     foreshortened part of h away; high points do so more softly and more faintly.
     """
     width, height = size
-    outline = np.asarray(
-        Image.fromarray((alpha * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX), np.float32
-    ) / 255  # fmt: skip
+    outline = shares(Image.fromarray((alpha * 255).astype(np.uint8)).resize(size, Image.Resampling.BOX))
     columns = np.arange(width)
     foot = np.interp(columns, feet.columns * scale, feet.rows * scale)
     tall = max(round(feet.height * scale), 2)
     heights = np.arange(0, tall)[:, None]
     rows = np.round(foot[None, :] - heights).astype(np.int64)
-    found = np.where(rows >= 0, outline[np.clip(rows, 0, height - 1), columns[None, :]], 0.0)
+    found = f32(np.where(rows >= 0, outline[np.clip(rows, 0, height - 1), columns[None, :]], 0))
     away = _AWAY + _AWAY_BY_LENGTH * look.shadow_length
     x = np.round(columns[None, :] + look.shadow_length * heights).astype(np.int64)
     y = np.round(foot[None, :] - away * heights).astype(np.int64)
@@ -138,11 +136,11 @@ def _cast(alpha: Floats, feet: Feet, look: Look, size: tuple[int, int], scale: f
         image = Image.fromarray((sheet * 255).astype(np.uint8))
         image = image.filter(ImageFilter.MaxFilter(3)).filter(ImageFilter.GaussianBlur((blur, blur * 0.5 + 0.4)))
         fade = 1.0 - 0.45 * max(low, 0.0)
-        total = 1 - (1 - total) * (1 - np.asarray(image, np.float32) / 255 * np.float32(fade))
+        total = f32(1 - (1 - total) * (1 - shares(image) * fade))
     return total
 
 
-def mirrored(rgb: NDArray[np.uint8], alpha: Floats, feet: Feet, top: int) -> tuple[Floats, Floats]:
+def mirrored(rgb: Pixels, alpha: Floats, feet: Feet, top: int) -> tuple[Floats, Floats]:
     """Reflection of the product's foot: linear light f32[h - top, w, 3] and its cover f32[h - top, w].
 
     Each column is mirrored about its own point of contact, and fades within a fifth of the product's height.
@@ -153,8 +151,9 @@ def mirrored(rgb: NDArray[np.uint8], alpha: Floats, feet: Feet, top: int) -> tup
     depth = min(round(0.22 * feet.height), height - feet.back - 1)
     if depth < 1:
         return light, cover
-    bottom = np.interp(np.arange(width), feet.columns, feet.rows).round().astype(np.int64)
-    inside = np.flatnonzero((np.arange(width) >= feet.columns[0]) & (np.arange(width) <= feet.columns[-1]))
+    inside = feet.columns
+    bottom = np.zeros(width, np.int64)
+    bottom[inside] = feet.rows
     steps = np.arange(1, depth + 1)[:, None]
     source = bottom[inside][None, :] - steps + 1
     target = bottom[inside][None, :] + steps - top
