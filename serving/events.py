@@ -72,8 +72,8 @@ class EventRoutes:
                 await self.buffer.append_now(accepted)
             except StoreError:
                 self._count(accepted, "unavailable")
-                raise_detail = "the event log did not confirm the events: send them all again"
-                return json_response(503, {"error": "log_unavailable", "detail": raise_detail}, _RETRY)
+                detail = "the event log did not confirm the events: send them all again"
+                return json_response(503, {"error": "log_unavailable", "detail": detail}, _RETRY)
         self._count(accepted, "accepted")
         answer = EventsOut(len(accepted), [outcome for outcome, _ in judged])
         refused = all(outcome.status not in {"accepted", "expired"} for outcome in answer.events)

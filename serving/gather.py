@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contracts import StoreError
 from serving.memory import NOTHING, Slot, SlotMemory
 from serving.metrics import Metrics
-from stores.features import OnlineRow
+from stores import OnlineRow
 
 _log = structlog.get_logger("serving.gather")
 

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 MAX_URL_CHARS = 2048
 
 # Everything a URL may hold (RFC 3986), nothing else: no spaces, no control characters that could end a
 # header, no backslashes (which browsers read as slashes), nothing outside ASCII.
 _URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:[/?#][A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*)?", re.ASCII)
+
+_RESERVED = "%/:?#[]@!$&'()*+,;=~"
 
 
 def is_web_url(url: str) -> bool:
@@ -32,9 +34,11 @@ def landing_url(requested: str | None, own: str, allowed_hosts: Collection[str])
     """Choose where a click leads, and tell whether the requested URL was refused.
 
     ``own`` is the URL in the item's features ("" if none). A requested URL is taken if it equals ``own`` or its
-    host is allowed; else ``own`` is, or "" (nowhere) if that is no web URL either.
+    host is allowed; else ``own`` is, or "" (nowhere) if that is no web URL either. Letters outside ASCII in the
+    path of ``own`` are percent-encoded, as browsers do.
     """
-    own_url = own if is_web_url(own) else ""
+    plain = own if own.isascii() else quote(own, safe=_RESERVED)
+    own_url = plain if is_web_url(plain) else ""
     if requested is None or requested == own_url:
         return own_url, False
     if is_web_url(requested) and (urlsplit(requested).hostname or "") in allowed_hosts:

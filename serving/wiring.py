@@ -33,11 +33,16 @@ from serving.metrics import Metrics
 from serving.refresh import ClockCheck, PackTable, PolicyTable, Refresher
 from serving.studio import Studio, studio_routes
 from serving.tokens import TokenSealer
-from stores import AsyncRedisEventLog, RedisEventLog, connect, connect_async
-from stores.creative_index import CreativeIndex
-from stores.features import OnlineReader
-from stores.policy_store import AsyncPolicyStore
-from stores.statistics import AsyncPackStore
+from stores import (
+    AsyncPackStore,
+    AsyncPolicyStore,
+    AsyncRedisEventLog,
+    CreativeIndex,
+    OnlineReader,
+    RedisEventLog,
+    connect,
+    connect_async,
+)
 
 _RESUBSCRIBE_S = 1.0
 
@@ -120,8 +125,9 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         events = EventRoutes(config, sealer, buffer, clock, metrics)
         health = HealthRoutes(policies, packs, clock_check, refreshers, buffer, metrics)
 
-        for refresher in refreshers:
-            await refresher.round()
+        await asyncio.gather(*(refresher.round() for refresher in refreshers))
+        # Once more, for the arms of the categories that the packs have named.
+        await refreshers[0].round()
         flushing = asyncio.create_task(buffer.run(), name="event-buffer")
         tasks = [asyncio.create_task(refresher.run(), name=refresher.name) for refresher in refreshers]
         tasks.append(asyncio.create_task(_listen(pack_store, refreshers[1].hurry), name="pack-listener"))

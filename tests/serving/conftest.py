@@ -2,8 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stores import EmbeddedRedis
-from stores.connect import connect
+from stores import EmbeddedRedis, connect
 from tests.serving.world import ServerProcess, fill
 
 

@@ -21,9 +21,8 @@ from contracts import (
     new_decision_id,
 )
 from learner import ArmStats, LinUCB
+from stores import CreativeIndex, StatisticsStore
 from stores.connect import command
-from stores.creative_index import CreativeIndex
-from stores.statistics import StatisticsStore
 from tests.serving.world import LINEAGE, PARTITIONS, PLACEMENTS, SCHEMA, USERS, put_features
 
 SPAN_MS = 600_000

@@ -10,10 +10,7 @@ import redis
 
 from contracts import LINUCB, ORIGINAL, RANDOM, CreativeRef, SystemClock, TrafficPolicy, decision_ms, new_decision_id
 from serving import TokenSealer, load_keyring
-from stores import EmbeddedRedis
-from stores.connect import connect
-from stores.creative_index import CreativeIndex
-from stores.policy_store import ArmStatus, PolicyStore
+from stores import ArmStatus, CreativeIndex, EmbeddedRedis, PolicyStore, connect
 from tests.serving.world import (
     LINEAGE,
     SCHEMA,

@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from contracts import RANDOM, TrafficPolicy
-from stores import EmbeddedRedis
-from stores.connect import connect
-from stores.policy_store import PolicyStore
+from stores import EmbeddedRedis, PolicyStore, connect
 from tests.serving.world import ROOT, Reply, ServerProcess, facts_in_log, fill, free_port, put_pack, wait_until
 
 

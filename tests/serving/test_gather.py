@@ -8,7 +8,7 @@ from contracts import Bias, ContextSchema, CreativeRef, Numeric, StoreError, Una
 from serving.gather import Gathered, Gatherer
 from serving.memory import Slot, SlotMemory
 from serving.metrics import Metrics
-from stores.features import OnlineRow
+from stores import OnlineRow
 
 SCHEMA = ContextSchema(
     (

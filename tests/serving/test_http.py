@@ -1,3 +1,4 @@
+import io
 import json
 import socket
 import time
@@ -7,8 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from contracts.token import MAX_PAYLOAD_BYTES
+from serving.events import PIXEL
 from stores import EmbeddedRedis
 from tests.serving.world import ServerProcess, facts_in_log
 
@@ -216,6 +219,13 @@ def test_every_answer_forbids_sniffing_and_decisions_are_not_cached(server: Serv
     assert replies[0].headers["cache-control"] == "no-store"
     assert "default-src 'none'" in replies[1].headers["content-security-policy"]
     assert all("server" not in reply.headers for reply in replies)
+
+
+def test_the_pixel_is_a_picture() -> None:
+    assert len(PIXEL) == 43
+    with Image.open(io.BytesIO(PIXEL)) as picture:
+        assert picture.size == (1, 1)
+        assert picture.convert("RGBA").getchannel("A").getextrema() == (0, 0)
 
 
 def test_bodies_may_come_in_pieces_but_not_without_end(server: ServerProcess) -> None:

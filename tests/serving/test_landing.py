@@ -74,6 +74,8 @@ def test_pictures_may_be_paths_of_the_page() -> None:
         ("https://ads.example.evil.example/", OWN, (OWN, True)),
         (None, "javascript:alert(1)", ("", False)),
         (None, "", ("", False)),
+        (None, "https://shop.example/Stühle?a=%20", ("https://shop.example/St%C3%BChle?a=%20", False)),
+        (None, "https://shöp.example/", ("", False)),
     ],
 )
 def test_where_a_click_leads(requested: str | None, own: str, expected: tuple[str, bool]) -> None:

@@ -32,10 +32,8 @@ from contracts import (
 )
 from learner import ArmStats, LinUCB
 from serving import ServerConfig
-from stores import RedisEventLog
+from stores import CreativeIndex, RedisEventLog, StatisticsStore
 from stores.connect import command, connect
-from stores.creative_index import CreativeIndex
-from stores.statistics import StatisticsStore
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 2
