@@ -4,6 +4,7 @@ redis-py's own pipeline spends several times Redis's time on objects per command
 returns bare replies. Connection set-up, authentication and time-outs stay redis-py's.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,15 +38,17 @@ async def round_trip(client: redis.asyncio.Redis, commands: Sequence[bytes], doi
     packed = b"".join(commands)
     with translated(doing):
         connection = await pool.get_connection()
+        # While it is ours alone, one time-out for the whole exchange: one for each reply costs more than the replies.
+        limit_s, connection.socket_timeout = connection.socket_timeout, None
         try:
-            try:
-                return await _exchange(connection, packed, len(commands))
-            except exceptions.TimeoutError:
-                raise
-            except exceptions.ConnectionError:
-                # Redis closed an idle connection; these are reads, so asking again is safe.
-                return await _exchange(connection, packed, len(commands))
+            async with asyncio.timeout(limit_s):
+                try:
+                    return await _exchange(connection, packed, len(commands))
+                except exceptions.ConnectionError:
+                    # Redis closed an idle connection; these are reads, so asking again is safe.
+                    return await _exchange(connection, packed, len(commands))
         finally:
+            connection.socket_timeout = limit_s
             await pool.release(connection)
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import dataclasses
 import math
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -279,6 +281,22 @@ async def test_a_redis_that_stops_and_comes_back(tmp_path: Path) -> None:
         server.stop()
         with pytest.raises(UnavailableError, match="read features"):
             await reader.read("ann", ["lamp"], "top", NOW)
+        await client.aclose()
+
+
+async def test_a_redis_that_hangs_is_given_up_in_time(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        client = connect_async(server.url, timeout_s=0.2)
+        reader = OnlineReader(PLAN, SCHEMA, client)
+        await reader.read("ann", ["lamp"], "top", NOW)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(UnavailableError, match="read features"):
+                await reader.read("ann", ["lamp"], "top", NOW)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        await reader.read("ann", ["lamp"], "top", NOW)
         await client.aclose()
 
 
