@@ -1,16 +1,16 @@
 """Everything a decision needs from outside: one round trip with a deadline, or what is remembered."""
 
-import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from contracts import StoreError
+from serving.deadline import within
 from serving.memory import NOTHING, Slot, SlotMemory
 from serving.metrics import Metrics
 from stores import OnlineRow
@@ -21,7 +21,7 @@ _log = structlog.get_logger("serving.gather")
 class Reader(Protocol):
     """Reads features and creatives in one round trip."""
 
-    async def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> OnlineRow:
+    def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> Coroutine[Any, Any, OnlineRow]:
         """Read all that a decision on these items needs."""
         ...
 
@@ -87,8 +87,7 @@ class Gatherer:
         """Contexts and slots of ``items``; never raises for a store that is slow or away."""
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._deadline_s):
-                row = await self._reader.read(user, items, placement, now_ms)
+            row = await within(self._deadline_s, self._reader.read(user, items, placement, now_ms))
         except TimeoutError:
             return self._without(items, placement, "deadline", started)
         except StoreError:

@@ -45,6 +45,7 @@ from stores import (
 )
 
 _RESUBSCRIBE_S = 1.0
+_HOT_TIMEOUT_S = 0.25
 
 _log = structlog.get_logger("serving.wiring")
 
@@ -83,8 +84,8 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
     """Run a server's background work and yield its routes; on leaving, drain the event buffer and end it all."""
     metrics = preloaded.metrics
     async with contextlib.AsyncExitStack() as stack:
-        # Requests wait for features at most the deadline; the log and the refreshers may wait longer.
-        hot = connect_async(config.redis_url, timeout_s=config.read_deadline_ms * 4 / 1000)
+        # Requests wait for the deadline only, but their reads may end later: see serving.deadline.
+        hot = connect_async(config.redis_url, timeout_s=max(_HOT_TIMEOUT_S, config.read_deadline_ms * 5 / 1000))
         calm = connect_async(config.redis_url, timeout_s=config.append_timeout_ms / 1000)
         for client in (hot, calm):
             stack.push_async_callback(client.aclose)
