@@ -1,10 +1,10 @@
 """What guides a diffusion model round the product: its edges, and the mask of what to paint."""
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 from generation.arrays import Floats, f32, shares
 from generation.layout import Placed
+from generation.shapes import shrunk
 
 _EDGE_GAIN = 4.0
 _SOLID = 0.5
@@ -22,9 +22,7 @@ def paint_mask(placed: Placed, into: int) -> Floats:
 
     Painting a little under the product hides its seam: the original is pasted over it afterwards.
     """
-    solid = Image.fromarray(((placed.alpha > _SOLID) * 255).astype(np.uint8))
-    kept = solid.filter(ImageFilter.MinFilter(2 * into + 1)) if into > 0 else solid
-    return f32(1 - shares(kept))
+    return f32(~shrunk(placed.alpha > _SOLID, into))
 
 
 def _sobel(field: Floats) -> Floats:

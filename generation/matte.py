@@ -2,9 +2,10 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from generation.arrays import Floats, Pixels, f32, shares
+from generation.shapes import grown, shrunk
 
 _SURE_INSIDE = 0.97
 _SURE_OUTSIDE = 0.03
@@ -33,15 +34,15 @@ def refine(rgb: Pixels, mask: Floats) -> Floats:
 
 def _refined(rgb: Pixels, mask: Floats, reach: int) -> Floats:
     photo = shares(rgb)
-    inside = _shrunk(mask > _SURE_INSIDE, max(1, reach // 3))
-    outside = _shrunk(mask < _SURE_OUTSIDE, 2 * reach)
+    inside = shrunk(mask > _SURE_INSIDE, max(1, reach // 3))
+    outside = shrunk(mask < _SURE_OUTSIDE, 2 * reach)
     if not inside.any() or not outside.any():
         return mask
     plate = _backdrop(photo, outside)
     plain = float(np.median(np.abs(photo - plate)[outside])) < _PLAIN_LIMIT
     if plain:
         # Gaps inside the product hold no sure backdrop: take what looks like it and the mask does not claim.
-        outside |= _shrunk((mask < _UNLIKELY) & (_difference(photo, plate, plate) < _SAME), 1)
+        outside |= shrunk((mask < _UNLIKELY) & (_difference(photo, plate, plate) < _SAME), 1)
     behind, product = fill(photo, outside), fill(photo, inside)
     line = product - behind
     length = (line * line).sum(-1)
@@ -49,7 +50,7 @@ def _refined(rgb: Pixels, mask: Floats, reach: int) -> Floats:
     trust = _smooth(0.06, 0.14, np.sqrt(length))
     sharp = _smooth(0.2, 0.8, mask)
     alpha = sharp + trust * (np.minimum(share, _smooth(0.02, 0.35, mask)) - sharp)
-    nearby = _grown(mask > _EVEN, 6 * reach)
+    nearby = grown(mask > _EVEN, 6 * reach)
     if plain:
         other = _soft3(_difference(photo, behind, np.maximum(plate, behind)))
         alpha = np.maximum(alpha, _smooth(0.07, 0.15, other) * nearby)
@@ -76,7 +77,7 @@ def _cleaned(rgb: Pixels, alpha: Floats) -> Pixels:
     if not opaque.any() or not clear.any():
         return rgb
     # The outermost opaque pixels are lighter or darker by the lens's and JPEG's blur: carry from behind them.
-    core = _shrunk(opaque, 1)
+    core = shrunk(opaque, 1)
     behind, product = fill(photo, clear), fill(photo, core if core.any() else opaque)
     a = alpha[..., None]
     solved = ((photo - (1 - a) * behind) / np.maximum(a, 0.05)).clip(0, 1)
@@ -168,15 +169,6 @@ def _soft3(field: Floats) -> Floats:
 def _solid_ends(alpha: Floats) -> Floats:
     """Stretch so that nearly opaque is opaque and nearly clear is clear."""
     return ((alpha - 0.04) / 0.92).clip(0, 1).astype(np.float32)
-
-
-def _grown(shape: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    image = Image.fromarray(shape.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(radius))
-    return np.asarray(image) > 0
-
-
-def _shrunk(shape: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    return ~_grown(~shape, radius)
 
 
 def _smooth(low: float, high: float, value: Floats) -> Floats:

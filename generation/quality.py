@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 
 from generation.arrays import Floats, Pixels, f32
 from generation.layout import Placed
+from generation.shapes import grown, shrunk
 
 QUALITY_RECIPE = "quality/1"
 # name -> (lowest, highest) that pass.
@@ -77,10 +78,9 @@ def _size(alpha: Floats) -> float:
 
 def _outline(picture: Pixels, luma: Floats, alpha: Floats) -> tuple[float, float]:
     """Contrast and halo along the outline, from three rings: 2-4 pixels inside, the edge, 2-5 outside."""
-    solid = Image.fromarray(((alpha > _SOLID) * 255).astype(np.uint8))
-    grown2, grown5 = (np.asarray(solid.filter(ImageFilter.MaxFilter(2 * r + 1))) > 0 for r in (2, 5))
-    shrunk1, shrunk4 = (np.asarray(solid.filter(ImageFilter.MinFilter(2 * r + 1))) > 0 for r in (1, 4))
-    inside, outside, edge = shrunk1 & ~shrunk4, grown5 & ~grown2, grown2 & ~shrunk1
+    solid = alpha > _SOLID
+    near, core = grown(solid, 2), shrunk(solid, 1)
+    inside, outside, edge = core & ~shrunk(solid, 4), grown(solid, 5) & ~near, near & ~core
     if not inside.any() or not outside.any() or not edge.any():
         return 0.0, 0.0
     # Along the outline, not over all of it: a half dark and half light product must not cancel out.

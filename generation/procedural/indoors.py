@@ -84,7 +84,7 @@ def living_room(p: Painter, rng: np.random.Generator, mood: str, *, night: bool)
         _window(p, x - 0.45, 0.5, 0.9, max(p.top, 1.0) * 0.9 + 0.3, night=night)
         for dx in (-0.62, 0.46):
             p.rect(x + dx, 0.05, x + dx + 0.17, p.top + 0.6, toned(wall, 1.12 if not night else 0.8))
-    for x in spread(p, rng, -side * 0.95, 3.4):
+    for x in spread(p, rng, -side * 0.95, 5.6):
         for dx in (-0.42, 0.0, 0.42):
             high, base = float(rng.uniform(0.16, 0.22)), 1.0 + float(rng.uniform(0, 0.08))
             p.rect(x + dx - 0.16, base, x + dx + 0.16, base + 2 * high, (92, 74, 58))
@@ -95,11 +95,11 @@ def living_room(p: Painter, rng: np.random.Generator, mood: str, *, night: bool)
             )
     p.in_front()
     colour: Colour = ((78, 104, 102), (158, 96, 68), (66, 82, 112), (138, 132, 112))[int(rng.integers(4))]
-    for x in spread(p, rng, -side * 0.95, 3.4):
+    for x in spread(p, rng, -side * 0.95, 5.6):
         _sofa(p, x, colour)
     for x in spread(p, rng, side * 0.72, 3.4):
         _potted_plant(p, rng, x, 0.9)
-    for x in spread(p, rng, -side * 2.15, 3.4):
+    for x in spread(p, rng, -side * 2.15, 5.6):
         _floor_lamp(p, x, night=night)
 
 

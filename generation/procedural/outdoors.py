@@ -60,7 +60,7 @@ def garden(p: Painter, rng: np.random.Generator, mood: str, *, night: bool) -> N
 
 def forest(p: Painter, rng: np.random.Generator, mood: str, *, night: bool) -> None:
     """Trunks in green haze, backlit."""
-    dim = 0.5 if night or mood == "dramatic" else 1.0
+    dim = 0.68 if night or mood == "dramatic" else 1.0
     p.gradient((0, toned((150, 176, 132), dim)), (0.6, toned((196, 208, 150), dim)), (1, toned((96, 112, 62), dim)))
     high = max(p.top, 0.9)
     wide = p.right - p.left + 1
