@@ -30,7 +30,7 @@ class WindowState:
     """What one (shard, window) has counted.
 
     ``rows`` (category, arm) index ``n``, ``reward`` (R,), ``gram`` (R, P), ``moment`` (R, d); ``groups`` index
-    ``shown``, ``clicked`` (M,); ``facts`` counts by category, ``published`` the part of them last emitted.
+    ``shown``, ``clicked`` (M,); ``facts`` counts by category.
     """
 
     identities: IdentitySet
@@ -43,7 +43,6 @@ class WindowState:
     shown: NDArray[np.int64]
     clicked: NDArray[np.int64]
     facts: Mapping[str, int] = field(default_factory=dict)
-    published: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def zero(cls, d: int) -> "WindowState":
@@ -51,27 +50,6 @@ class WindowState:
         none = np.zeros(0)
         counts = np.zeros(0, dtype=np.int64)
         return cls(IdentitySet(), (), none, none, np.zeros((0, packed_length(d))), np.zeros((0, d)), (), counts, counts)
-
-    @property
-    def dirty(self) -> tuple[str, ...]:
-        """Categories with facts not yet published, ascending."""
-        return tuple(sorted(name for name, count in self.facts.items() if count > self.published.get(name, 0)))
-
-    def mark_published(self) -> "WindowState":
-        """The same with everything published."""
-        return WindowState(
-            self.identities,
-            self.rows,
-            self.n,
-            self.reward,
-            self.gram,
-            self.moment,
-            self.groups,
-            self.shown,
-            self.clicked,
-            self.facts,
-            self.facts,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +97,6 @@ def fold(state: WindowState, facts: FactColumns) -> Folded:
             _grown(state.shown, len(groups)) + np.bincount(fact_groups[shown], minlength=len(groups)),
             _grown(state.clicked, len(groups)) + np.bincount(fact_groups[clicked], minlength=len(groups)),
             by_category,
-            state.published,
         ),
         high,
         low,
@@ -166,7 +143,6 @@ def encode_state(state: WindowState) -> bytes:
             "rows": state.rows,
             "groups": state.groups,
             "facts": dict(state.facts),
-            "published": dict(state.published),
         },
         {name: getattr(state, name) for name in _ARRAYS},
     )
@@ -180,7 +156,6 @@ def decode_state(data: bytes, identities: IdentitySet) -> WindowState:
         rows=tuple((category, arm) for category, arm in meta["rows"]),
         groups=tuple((category, policy, arm, placement) for category, policy, arm, placement in meta["groups"]),
         facts=meta["facts"],
-        published=meta["published"],
         **{name: columns[name] for name in _ARRAYS},
     )
 

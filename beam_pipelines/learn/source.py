@@ -1,6 +1,8 @@
 """ReadEventLog: the event log as an unbounded Beam source, one split a partition (design, ideas 5 and 6)."""
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,13 +73,29 @@ class LogMarkCoder(coders.Coder):
 
 
 class LogReader(UnboundedReader):
-    """Reads one partition in frames; its watermark is the log's own time, never the local clock's."""
+    """Reads one partition in frames; its watermark is the log's own time, never the local clock's.
 
-    def __init__(self, log: EventLog, partition: int, after: Position, limit: int) -> None:
+    Having reached the end it does not look again before ``pause_s`` have gone by (``clock`` in seconds), so that
+    a steady trickle comes in frames of some size.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        partition: int,
+        after: Position,
+        limit: int,
+        *,
+        pause_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
         self._partition = partition
         self._reached = after
         self._limit = limit
+        self._pause_s = pause_s
+        self._clock = clock
+        self._look_again = -math.inf
         self._frame: Frame | None = None
         self._watermark = MIN_TIMESTAMP
 
@@ -87,7 +105,11 @@ class LogReader(UnboundedReader):
 
     def advance(self) -> bool:
         """Read the next frame; False if the log has nothing new, and then its clock is the watermark."""
+        if self._clock() < self._look_again:
+            return False
         read = self._log.read(self._partition, self._reached, self._limit)
+        if len(read.entries) < self._limit:
+            self._look_again = self._clock() + self._pause_s
         if not read.entries:
             self._raise_watermark(read.log_ms)
             return False
@@ -127,22 +149,28 @@ class LogReader(UnboundedReader):
 class LogSource(UnboundedSource):
     """The event log behind given positions (one a partition)."""
 
-    def __init__(self, opener: LogOpener, starts: Sequence[Position], limit: int, partition: int = -1) -> None:
+    def __init__(
+        self, opener: LogOpener, starts: Sequence[Position], limit: int, pause_s: float, partition: int = -1
+    ) -> None:
         self._opener = opener
         self._starts = tuple(starts)
         self._limit = limit
+        self._pause_s = pause_s
         self._partition = partition
 
     def split(self, desired_num_splits: int, options: Any = None) -> list[UnboundedSource]:
         """One source a partition, whatever number is desired."""
         if self._partition >= 0:
             return [self]
-        return [LogSource(self._opener, self._starts, self._limit, partition) for partition in range(len(self._starts))]
+        return [
+            LogSource(self._opener, self._starts, self._limit, self._pause_s, partition)
+            for partition in range(len(self._starts))
+        ]
 
     def create_reader(self, options: Any, checkpoint_mark: CheckpointMark | None) -> LogReader:
         """A reader behind the mark, or behind the partition's start."""
         after = checkpoint_mark.position if isinstance(checkpoint_mark, LogMark) else self._starts[self._partition]
-        return LogReader(self._opener.open(), self._partition, after, self._limit)
+        return LogReader(self._opener.open(), self._partition, after, self._limit, pause_s=self._pause_s)
 
     def get_checkpoint_mark_coder(self) -> coders.Coder:
         """How marks are written."""
@@ -165,7 +193,7 @@ class ReadEventLog(beam.PTransform[Any, Any]):
     def expand(self, begin: Any) -> Any:
         """Read all partitions."""
         return begin | "Read" >> ReadFromUnboundedSource(
-            LogSource(self.opener, self.starts, self.entries_per_read),
+            LogSource(self.opener, self.starts, self.entries_per_read, self.poll_interval_s),
             poll_interval=self.poll_interval_s,
             max_records_per_bundle=_FRAMES_PER_BUNDLE,
             max_read_time_seconds=_SECONDS_PER_BUNDLE,

@@ -77,6 +77,9 @@ def options_for(endpoint: str) -> PipelineOptions:
             f"--job_endpoint={endpoint}",
             "--environment_type=LOOPBACK",
             "--streaming",
+            # Prism 2.77 splits slow bundles of stateful stages, too, and hands the same elements of the same key to
+            # two bundles at once: one's state is then lost (docs/adr/0010-prism-bundle-splits.md).
+            "--experiments=prism_disable_sdf_split",
             "--job_name=backdrop-learn",
         ]
     )
