@@ -32,7 +32,7 @@ def apply_and_materialize(
     """
     repo_path, features_dir = repo_path.resolve(), features_dir.resolve()
     store_file = write_store_config(repo_path, redis_url=redis_url, registry_path=registry_path)
-    with _quiet(), _inside(repo_path, features_dir):
+    with _quiet(), _inside(repo_path, features_dir), duckdb_closed():
         from feast.feature_store import FeatureStore
         from feast.repo_config import load_repo_config
         from feast.repo_operations import apply_total
@@ -48,6 +48,18 @@ def apply_and_materialize(
             message = f"features of {repo_path} could not be loaded into {redis_url}: {type(error).__name__}: {error}"
             raise SetupError(message) from error
     return store_file
+
+
+@contextlib.contextmanager
+def duckdb_closed() -> Iterator[None]:
+    """Let go of the connection that Feast's offline store leaves in ibis: at exit it would print pages of leaks."""
+    import ibis
+
+    backend = ibis.options.default_backend
+    try:
+        yield
+    finally:
+        ibis.options.default_backend = backend
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import ContextSchema
+from feature_repo.materialize import duckdb_closed
 
 
 def historical_contexts(
@@ -17,7 +18,7 @@ def historical_contexts(
 
     Each row gets the features as of its time (no older than the view's TTL), encoded as serving encodes them.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), duckdb_closed():
         warnings.simplefilter("ignore")
         from feast.feature_store import FeatureStore
 
