@@ -12,7 +12,7 @@ from demo.outcomes import Outcomes, tally
 from demo.report import Report, make_report
 from demo.shop import CATALOGUE, open_shop
 from demo.simulation import Simulation, simulate
-from demo.tables import closing
+from demo.tables import print_closing
 from demo.world import PAPER_WORLD
 from feature_repo import load_context_schema
 
@@ -58,7 +58,7 @@ def run_paper(config: PaperConfig, console: Console) -> Report:
         )
     wall_s = time.monotonic() - started
     report = make_report(tally(outcomes, shop.world, [name for name, _ in config.split]), shop.report_rng())
-    console.print(closing(report, "paper", PAPER_WORLD))
+    print_closing(console, report, "paper", PAPER_WORLD)
     console.print(f"{config.decisions:,} decisions in {wall_s:.0f} s ({config.decisions / wall_s:,.0f}/s)")
     return report
 

@@ -5,7 +5,9 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import redis
@@ -14,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from contracts import SetupError
-from demo.config import DemoConfig, DemoResult, TrafficFigures
-from demo.identity import check_identity
+from demo.config import LINEAGE, DemoConfig, DemoResult, TrafficFigures
+from demo.identity import check_identity, wait_drained
 from demo.measure import PhaseMeter
 from demo.monitor import FoldedReader, LagProbe, Monitor
 from demo.outcomes import Outcomes, tally
@@ -26,25 +28,27 @@ from demo.shop import Shop, open_shop
 from demo.shoppers import Ledger, Shoppers
 from demo.stages import (
     FEATURES_S,
-    GENERATE_S,
-    LINEAGE,
+    PARTITIONS,
     READY_S,
     Site,
-    creatives_made,
     creatives_published,
     creatives_wanted,
+    generate,
     learner_ready,
     own_home,
     put_policy,
     server_port,
     server_ready,
     start,
-    wait_drained,
 )
-from demo.tables import closing
+from demo.tables import print_closing
 from demo.view import LiveView
 from demo.visits import draw_visits
 from stores import EmbeddedRedis, StatisticsStore, connect
+
+if TYPE_CHECKING:
+    from beam_pipelines.generate import GenerateReport
+    from beam_pipelines.generate import Progress as Progressed
 
 DECISIONS = 100_000
 _REDRAW_S = 0.25
@@ -100,41 +104,43 @@ class _Run:
             children = stack.enter_context(Supervisor(self._home / "logs"))
             site = Site(self._home, port, server.url, config.catalogue.resolve(), config.workers)
             put_policy(client, config)
-            self._prepare(shop, site, client, children)
+            generated = self._prepare(shop, site, client, children)
             store = self._start_services(site, client, children)
             outcomes, figures = self._traffic(shop, site, client, children)
             identity = self._judge(shop, site, client, store, children)
-            result = self._close(shop, outcomes, figures, identity)
+            result = self._close(shop, outcomes, figures, identity, generated)
             self._urls(site)
             if config.keep:
                 self._keep(children)
         return result
 
-    def _prepare(self, shop: Shop, site: Site, client: redis.Redis, children: Supervisor) -> None:
+    def _prepare(self, shop: Shop, site: Site, client: redis.Redis, children: Supervisor) -> "GenerateReport":
         """Features and pictures, side by side: Feast mostly imports, generate mostly computes."""
         shop.write_profiles(site.profiles, time.time_ns() // 1_000)
         wanted = creatives_wanted(shop)
         with self._phase("features and pictures"), self._progress() as progress:
-            features, pictures = start(children, site, "features"), start(children, site, "generate")
+            features = start(children, site, "features")
             loading = progress.add_task("features: feast apply, materialize, compile", total=1)
-            making = progress.add_task("pictures: cut out, paint, composite, check", total=wanted)
+            making = progress.add_task("pictures", total=None)
 
-            def watch() -> None:
-                progress.update(making, completed=creatives_made(site))
+            def watch(now: "Progressed") -> None:
+                progress.update(making, description=f"pictures: {now.phase}", completed=now.done, total=now.planned)
                 progress.update(loading, completed=int(features.code == 0))
-                if features.code not in {None, 0}:
-                    features.check()
 
-            pictures.wait(GENERATE_S, watch)
-            features.wait(FEATURES_S, watch)
-            watch()
+            report = generate(site, watch)
+            features.wait(FEATURES_S)
+        self._say(
+            f"pictures: {report.made:,} made, {report.skipped:,} there before, {report.rejected:,} rejected, "
+            f"{sum(report.dead_letters.values()):,} dead letters"
+        )
         published, lacking = creatives_published(client, shop)
         if lacking:
             message = (
-                f"{len(lacking)} slots have no pictures ({lacking[0]}, …); {pictures.log_path}: {pictures.log_tail()}"
+                f"{len(lacking)} slots lack pictures ({lacking[0]}, …): see the dead letters of `backdrop generate`"
             )
             raise SetupError(message)
-        self._say(f"{published:,} pictures of {wanted:,} are in the creative index; features are in Redis")
+        self._say(f"{published:,} of {wanted:,} pictures are in the creative index; features are in Redis")
+        return report
 
     def _start_services(self, site: Site, client: redis.Redis, children: Supervisor) -> StatisticsStore:
         store = StatisticsStore(client, LINEAGE)
@@ -199,19 +205,35 @@ class _Run:
     ) -> IdentityCheck:
         with self._phase("drain"), self._progress() as progress:
             task = progress.add_task("the learner reads to the log's end", total=None)
-            wait_drained(client, store, children, lambda: progress.update(task))
+
+            def watch(behind_ms: int) -> None:
+                children.check()
+                progress.update(
+                    task, description=f"the learner reads to the log's end, {behind_ms / 1000:.0f} s behind"
+                )
+
+            wait_drained(client, store, PARTITIONS, watch)
         with self._phase("replay"), self._progress() as progress:
             progress.add_task("batch replay of the event log", total=None)
-            return check_identity(client, store, site.objects)
+            return check_identity(client, store, PARTITIONS, site.objects)
 
-    def _close(self, shop: Shop, outcomes: Outcomes, figures: TrafficFigures, identity: IdentityCheck) -> DemoResult:
+    def _close(
+        self,
+        shop: Shop,
+        outcomes: Outcomes,
+        figures: TrafficFigures,
+        identity: IdentityCheck,
+        generated: "GenerateReport",
+    ) -> DemoResult:
         config = self._config
         with self._phase("report"):
             report = make_report(tally(outcomes, shop.world, config.policies), shop.report_rng(), identity)
-        self._console.print(closing(report, config.world, shop.world.calibration))
-        result = DemoResult(config.seed, config.world, report, figures, tuple(self._meter.phases))
+        print_closing(self._console, report, config.world, shop.world.calibration)
+        result = DemoResult(config.seed, config.world, report, figures, tuple(self._meter.phases), asdict(generated))
         path = self._home / "result.json"
-        path.write_text(json.dumps(result.to_plain(), indent=2) + "\n", encoding="utf-8")
+        whole = path.with_suffix(".part")
+        whole.write_text(json.dumps(result.to_plain(), indent=2) + "\n", encoding="utf-8")
+        whole.replace(path)
         return result
 
     def _urls(self, site: Site) -> None:

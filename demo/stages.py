@@ -1,8 +1,8 @@
 """The parts of the running system that the demo starts, each as a stranger would by the command line."""
 
+import os
 import shutil
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -10,21 +10,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import redis
 
+from backdrop.settings import load_settings
+from backdrop.wiring import generate_config
 from contracts import ORIGINAL_ARM, SetupError, TrafficPolicy, keys
 from demo.config import ATTRIBUTION_S, GRACE_S, LINEAGE, PREFERRED_PORT, WINDOW_S, DemoConfig
 from demo.processes import Child, Supervisor, choose_port
 from demo.shop import Shop
-from stores import PolicyStore, RedisEventLog, StatisticsStore
+from stores import PolicyStore, StatisticsStore
+
+if TYPE_CHECKING:
+    from beam_pipelines.generate import GenerateReport, Progress
 
 PARTITIONS = 4
 HOST = "127.0.0.1"
 READY_S = 60.0
 FEATURES_S = 180.0
-GENERATE_S = 900.0
-DRAIN_S = 120.0
 
 # Everything of a run but the pictures and their manifest, which the next run finds made.
 _FLEETING = ("redis", "logs", "features", "keys", "objects/archive")
@@ -133,10 +137,17 @@ def creatives_wanted(shop: Shop) -> int:
     return sum(len(arms) for arms in shop.world.arms) * len(shop.placements)
 
 
-def creatives_made(site: Site) -> int:
-    """How many pictures lie in the object store."""
-    folder = site.objects / "creatives"
-    return sum(1 for path in folder.glob("*/*") if not path.name.startswith(".")) if folder.is_dir() else 0
+def generate(site: Site, progress: "Callable[[Progress], None]") -> "GenerateReport":
+    """Make the pictures that are missing and publish all; call it from the main thread.
+
+    Raises:
+        BackdropError: what the job raised.
+    """
+    from beam_pipelines.generate import run
+
+    with _environment(site.environment()):
+        settings = load_settings()
+    return run(generate_config(settings, limit=0, only=(), dry_run=False), progress)
 
 
 def creatives_published(client: redis.Redis, shop: Shop) -> tuple[int, list[str]]:
@@ -168,21 +179,16 @@ def learner_ready(store: StatisticsStore) -> bool:
     return bool(store.status()) or store.low_watermark() >= 0
 
 
-def wait_drained(client: redis.Redis, store: StatisticsStore, children: Supervisor, watch: Callable[[], None]) -> None:
-    """Wait until the learner has passed everything that the log holds.
-
-    Raises:
-        ChildDiedError: if a child ends meanwhile.
-        SetupError: if it takes longer than two minutes.
-    """
-    log = RedisEventLog(client, PARTITIONS)
-    end_ms = max(log.last(partition).append_ms for partition in range(PARTITIONS))
-    deadline = time.monotonic() + DRAIN_S
-    while store.low_watermark() <= end_ms:
-        children.check()
-        if time.monotonic() > deadline:
-            behind_s = (end_ms - store.low_watermark()) / 1000
-            message = f"the learner is still {behind_s:.0f} s behind the log's end after {DRAIN_S:.0f} s: see its log"
-            raise SetupError(message)
-        watch()
-        time.sleep(_PROBE_S / 10)
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a while, so that settings here are those of the children."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

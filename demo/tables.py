@@ -2,7 +2,8 @@
 
 import math
 
-from rich.console import Group, RenderableType
+from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +31,11 @@ def percent(value: float, *, signed: bool = False) -> str:
     return f"{value:+.1%}" if signed else f"{value:.2%}"
 
 
+def whole(value: float) -> str:
+    """Write a lift as a whole percentage with its sign."""
+    return f"{value:+.0%}"
+
+
 def verdict(row: LiftRow) -> str:
     """Say plainly whether an interval excludes zero."""
     if row.significant:
@@ -37,20 +43,20 @@ def verdict(row: LiftRow) -> str:
     return "not significant"
 
 
-def closing(report: Report, world: str, calibration: Calibration) -> RenderableType:
-    """The closing table: policies, lifts, truth, the note about the world, and the identity line."""
-    parts: list[RenderableType] = [_policies(report)]
+def print_closing(console: Console, report: Report, world: str, calibration: Calibration) -> None:
+    """Print the closing table: policies, lifts, truth, the note about the world, and the identity line."""
+    console.print(_policies(report))
     if report.lifts:
-        parts.append(_lifts(report))
+        console.print(_lifts(report))
     linucb = report.lift(LINUCB, RANDOM)
     note = _NOTES.get(world, "").format(
-        best=percent(calibration.best_lift - 1, signed=True),
+        best=whole(calibration.best_lift - 1),
         earned=percent(linucb.truth, signed=True) if linucb else "n/a",
     )
-    parts.append(Text(note, style="dim"))
+    console.print(Text(note, style="dim"))
     if report.identity is not None:
-        parts.append(identity_line(report.identity))
-    return Group(*parts)
+        # One line, whatever the terminal's width: people search logs for it.
+        console.print(identity_line(report.identity), soft_wrap=True)
 
 
 def identity_line(check: IdentityCheck) -> Text:
@@ -58,18 +64,18 @@ def identity_line(check: IdentityCheck) -> Text:
     return Text(check.line(), style="bold green" if check.identical else "bold red")
 
 
+def _table(title: str, *columns: str) -> Table:
+    """A table of numbers, narrow enough for 80 columns; the first column holds words."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    return table
+
+
 def _policies(report: Report) -> Table:
-    table = Table(title="Click-through rate by policy", title_justify="left")
-    for name, right in (
-        ("policy", False),
-        ("decisions", True),
-        ("shown", True),
-        ("clicks", True),
-        ("CTR", True),
-        ("95 % interval", True),
-        ("truth", True),
-    ):
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    table = _table(
+        "Click-through rate by policy", "policy", "decisions", "shown", "clicks", "CTR", "95 % interval", "truth"
+    )
     for row in report.rows:
         table.add_row(
             row.policy,
@@ -84,12 +90,7 @@ def _policies(report: Report) -> Table:
 
 
 def _lifts(report: Report) -> Table:
-    table = Table(
-        title="Lift (intervals: bootstrap by user; truth: the simulator's, on the same requests)",
-        title_justify="left",
-    )
-    for name in ("comparison", "lift", "95 % interval", "truth", "verdict"):
-        table.add_column(name, justify="left" if name in {"comparison", "verdict"} else "right", no_wrap=True)
+    table = _table("Lift, bootstrap by user; truth on the same requests", "of", "lift", "95 % interval", "truth", "")
     for row in report.lifts:
         table.add_row(
             f"{row.policy} over {row.over}",
@@ -98,5 +99,5 @@ def _lifts(report: Report) -> Table:
             percent(row.truth, signed=True),
             Text(verdict(row), style="green" if row.significant and row.lift > 0 else "yellow"),
         )
-    table.add_row("best choice over random", "", "", percent(report.best_over_random, signed=True), "what could be had")
+    table.add_row("best choice over random", "", "", percent(report.best_over_random, signed=True), "to be had")
     return table

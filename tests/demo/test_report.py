@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from contracts import LINUCB, ORIGINAL, POLICIES, RANDOM
 from demo.outcomes import Outcomes, Tally, tally
 from demo.population import make_population
 from demo.report import IdentityCheck, LiftRow, Report, bootstrap_rates, make_report, wilson
-from demo.tables import closing
+from demo.tables import print_closing
 from demo.world import DEMO_WORLD, build_world
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def grouped(
     return shown, clicks.astype(np.float64)
 
 
-def text_of(renderable: RenderableType) -> str:
+def text_of(report: Report) -> str:
     written = io.StringIO()
-    Console(file=written, width=140, no_color=True).print(renderable)
+    print_closing(Console(file=written, width=80, no_color=True), report, "demo", DEMO_WORLD)
     return written.getvalue()
 
 
@@ -135,15 +135,16 @@ def test_table_says_plainly_what_is_not_significant() -> None:
     shown, clicks = grouped(rng, users=90, views=20, rates=(0.03, 0.03, 0.03))
     report = make_report(plain_tally(shown, clicks), rng)
     assert not find(report, LINUCB, RANDOM).significant
-    assert "not significant" in text_of(closing(report, "demo", DEMO_WORLD))
+    assert "not significant" in text_of(report)
 
 
 def test_table_shows_what_is_significant_and_the_stronger_world() -> None:
     rng = np.random.default_rng(6)
     shown, clicks = grouped(rng, users=3000)
     check = IdentityCheck(True, 11, 63_210)
-    text = text_of(closing(make_report(plain_tally(shown, clicks), rng, check), "demo", DEMO_WORLD))
+    text = text_of(make_report(plain_tally(shown, clicks), rng, check))
     assert "linucb over random" in text
+    assert "…" not in text
     assert "higher" in text
     assert "stronger than the paper's" in text
     assert "streaming state == batch replay of the event log: identical (11 closed windows, 63,210 facts)" in text
@@ -169,7 +170,7 @@ def test_nothing_shown_gives_a_report_without_numbers_that_json_can_hold() -> No
     assert not any(row.significant for row in report.lifts)
     text = json.dumps(report.to_plain(), allow_nan=False)
     assert json.loads(text)["rows"][0]["ctr"] is None
-    assert "n/a" in text_of(closing(report, "demo", DEMO_WORLD))
+    assert "n/a" in text_of(report)
 
 
 def test_tally_counts_only_what_was_shown(shop: "SmallShop") -> None:
