@@ -89,14 +89,15 @@ def features(
 
     settings = _settings(home, redis_url)
     repo = settings.features.repo
+    folder = (profiles or settings.profiles).resolve()
     store_file = apply_and_materialize(
         repo,
         redis_url=settings.redis_url,
-        features_dir=profiles or settings.profiles,
+        features_dir=folder,
         registry_path=settings.registry_path,
         now=datetime.now(UTC),
     )
-    plan, schema = compile_features(
+    _, schema = compile_features(
         repo,
         store_file=store_file,
         context_path=settings.features.context,
@@ -104,8 +105,7 @@ def features(
         schema_path=settings.schema_path,
     )
     typer.echo(f"features are loaded; contexts have {schema.d} entries (schema {schema.hash[:12]})")
-    typer.echo(f"to use the feast command on them: export FEAST_FS_YAML_FILE_PATH={store_file}")
-    del plan
+    typer.echo(f"for the feast command: export FEAST_FS_YAML_FILE_PATH={store_file} BACKDROP_FEATURES_DIR={folder}")
 
 
 @app.command()
