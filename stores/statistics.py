@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -268,7 +268,7 @@ class AsyncPackStore:
             blob: bytes | None = await command_async(self._client, "HGET", name, "blob")
         return blob
 
-    async def subscribe(self) -> AsyncIterator[Mapping[str, Any]]:
+    async def subscribe(self) -> AsyncGenerator[Mapping[str, Any], None]:
         """Announcements of new packs: ``lineage``, ``category``, ``generation``; ends only with an error."""
         with translated("subscribe to new packs"):
             async with self._client.pubsub() as channel:
