@@ -1,7 +1,7 @@
 """What `backdrop demo` is told, and what it found."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,11 @@ from demo.visits import Habits
 LINEAGE = "demo"
 WINDOW_S, ATTRIBUTION_S, GRACE_S = 10, 20, 5
 PREFERRED_PORT = 8088
+
+# On a machine that cannot keep the pace, a run without --decisions ends its traffic here rather than after minutes.
+DECISIONS = 100_000
+ENOUGH_DECISIONS = 60_000
+TRAFFIC_S = 165.0
 
 # LinUCB shows itself with little traffic, since everybody's clicks teach it; a random picture's +15 % needs more.
 SHARES: Mapping[str, float] = MappingProxyType({"original": 0.4, "random": 0.4, "linucb": 0.2})
@@ -56,6 +61,13 @@ class DemoConfig:
         if self.seed < 0:
             message = f"seed {self.seed}: must be at least 0"
             raise InvalidInputError(message)
+
+    @property
+    def traffic_pace(self) -> Pace:
+        """The pace, with its end where no number of decisions was asked for."""
+        if self.decisions is not None:
+            return self.pace
+        return replace(self.pace, limit_s=TRAFFIC_S, enough=ENOUGH_DECISIONS)
 
     @property
     def policies(self) -> tuple[str, ...]:

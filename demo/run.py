@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from contracts import SetupError
-from demo.config import LINEAGE, DemoConfig, DemoResult, TrafficFigures
+from demo.config import DECISIONS, LINEAGE, DemoConfig, DemoResult, TrafficFigures
 from demo.identity import check_identity, wait_drained
 from demo.measure import PhaseMeter
 from demo.monitor import FoldedReader, LagProbe, Monitor
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from beam_pipelines.generate import GenerateReport
     from beam_pipelines.generate import Progress as Progressed
 
-DECISIONS = 100_000
 _REDRAW_S = 0.25
 
 
@@ -188,7 +187,7 @@ class _Run:
                 children.check()
                 await asyncio.sleep(_REDRAW_S)
 
-        shopping = asyncio.create_task(shoppers.run(self._config.pace))
+        shopping = asyncio.create_task(shoppers.run(self._config.traffic_pace))
         watchers = [asyncio.create_task(monitor.run()), asyncio.create_task(guard())]
         try:
             await asyncio.wait([shopping, *watchers], return_when=asyncio.FIRST_COMPLETED)

@@ -5,6 +5,7 @@ They know nothing of the learner, and the server knows nothing of them but their
 
 import asyncio
 import collections
+import math
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -48,10 +49,15 @@ _decoder = msgspec.json.Decoder(_Answer)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast to go: at most ``decisions_per_s``, with at most ``pages_at_once`` page views under way."""
+    """How fast to go: at most ``decisions_per_s``, with at most ``pages_at_once`` page views under way.
+
+    On a slow machine shoppers stop coming after ``limit_s`` seconds, once there were ``enough`` decisions.
+    """
 
     decisions_per_s: float = 650.0
     pages_at_once: int = 32
+    limit_s: float = math.inf
+    enough: int = 0
 
 
 class Ledger:
@@ -135,7 +141,7 @@ class Shoppers:
         self._broken: BaseException | None = None
 
     async def run(self, pace: Pace) -> None:
-        """Go through all visits at the given pace; returns when the last late click has arrived.
+        """Go through the visits at the given pace; returns when the last late click has arrived.
 
         Raises:
             UnavailableError: if the server fails 50 times in a row.
@@ -150,6 +156,8 @@ class Shoppers:
                     await asyncio.sleep(ahead_s)
                 await slots.acquire()
                 self._refuse_failure()
+                if time.monotonic() - started > pace.limit_s and self._ledger.decided >= pace.enough:
+                    break
                 self._start(self._page(page, slots))
             while self._tasks:
                 await asyncio.wait(self._tasks)

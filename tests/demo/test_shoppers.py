@@ -87,6 +87,15 @@ async def test_a_server_that_always_fails_is_named(shop: "SmallShop", fake_serve
             await Shoppers(server.url, population.users, world, visits, ledger).run(FAST)
 
 
+async def test_traffic_ends_in_time_once_there_was_enough(shop: "SmallShop", fake_server: "type[FakeServer]") -> None:
+    population, world, visits, ledger = prepare(shop, 4000, QUICK)
+    async with fake_server(world) as server:
+        pace = Pace(decisions_per_s=1e6, pages_at_once=1, limit_s=0.0, enough=100)
+        await Shoppers(server.url, population.users, world, visits, ledger).run(pace)
+    assert 100 <= ledger.decided <= 108
+    assert len(ledger.outcomes()) == ledger.decided
+
+
 async def test_no_server_is_named(shop: "SmallShop") -> None:
     population, world, visits, ledger = prepare(shop, 1200, QUICK)
     with pytest.raises(UnavailableError, match="no server answers"):
