@@ -108,12 +108,13 @@ class LogReader(UnboundedReader):
         if self._clock() < self._look_again:
             return False
         read = self._log.read(self._partition, self._reached, self._limit)
-        if len(read.entries) < self._limit:
+        entries = _bounded(read.entries)
+        if len(entries) == len(read.entries) < self._limit:
             self._look_again = self._clock() + self._pause_s
-        if not read.entries:
+        if not entries:
             self._raise_watermark(read.log_ms)
             return False
-        self._frame = Frame(self._partition, self._reached, _bounded(read.entries))
+        self._frame = Frame(self._partition, self._reached, entries)
         last = self._frame.entries[-1]
         self._reached = last.position
         # More entries of that same millisecond may still be appended.
@@ -158,7 +159,7 @@ class LogSource(UnboundedSource):
         self._pause_s = pause_s
         self._partition = partition
 
-    def split(self, desired_num_splits: int, options: Any = None) -> list[UnboundedSource]:
+    def split(self, desired_num_splits: int, options: Any = None) -> "list[LogSource]":
         """One source a partition, whatever number is desired."""
         if self._partition >= 0:
             return [self]

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from contracts import CLICK, Fact, LineageSettings, decision_ms, shard_of
 from numpy import frombuffer, uint8
+
+from contracts import CLICK, Fact, LineageSettings, decision_ms, shard_of
 
 
 @dataclass
@@ -60,9 +61,9 @@ def naive(appended: Iterable[tuple[int, Fact]], settings: LineageSettings, water
             clicked[place][fact.decision_id] = fact
 
     deltas: dict[str, dict[tuple[int, int], Sums]] = defaultdict(dict)
-    for place in identities:
+    for place, counted in identities.items():
         category, window, shard = place
-        sums = Sums(facts=len(identities[place]))
+        sums = Sums(facts=len(counted))
         for fact in shown[place].values():
             x = [Fraction(int(q), 1024) for q in frombuffer(fact.context, dtype="<i2")]
             products = [x[i] * x[j] for i in range(len(x)) for j in range(i, len(x))]
