@@ -12,6 +12,7 @@ from generation.layout import Placed, frame_for, place
 from generation.matte import decontaminate, refine
 from generation.original import original_picture
 from generation.photo import Photo, decode_photo, read_photo_bytes
+from generation.procedural import ProceduralBackend
 from generation.prompts import TAGS, PromptBook, read_placements, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
 from generation.specs import placement_of, prompt_of, specs_of
@@ -29,6 +30,7 @@ __all__ = [
     "MaskError",
     "Photo",
     "Placed",
+    "ProceduralBackend",
     "ProductChangedError",
     "Prompt",
     "PromptBook",

@@ -12,6 +12,7 @@ _SURE_OUTSIDE = 0.03
 _PLAIN_LIMIT = 0.035
 _UNLIKELY = 0.4
 _SAME = 0.05
+_OTHER = 0.10
 _EVEN = 0.5
 _DARKEST_SHADE = 0.5
 _REACH = 0.006
@@ -43,17 +44,21 @@ def _refined(rgb: Pixels, mask: Floats, reach: int) -> Floats:
     if plain:
         # Gaps inside the product hold no sure backdrop: take what looks like it and the mask does not claim.
         outside |= shrunk((mask < _UNLIKELY) & (_difference(photo, plate, plate) < _SAME), 1)
-    behind, product = fill(photo, outside), fill(photo, inside)
+    behind = fill(photo, outside)
+    nearby = grown(mask > _EVEN, 6 * reach)
+    allowed = _smooth(0.02, 0.35, mask)
+    if plain:
+        # Averaging grew these parts by a pixel and their own edge is soft: take two off, the colour line decides there.
+        other = shrunk(_soft3(_difference(photo, behind, np.maximum(plate, behind))) > _OTHER, 2) & nearby
+        inside |= other
+        allowed = np.maximum(allowed, f32(grown(other, 3)))
+    product = fill(photo, inside)
     line = product - behind
     length = (line * line).sum(-1)
     share = (((photo - behind) * line).sum(-1) / (length + _TINY)).clip(0, 1)
     trust = _smooth(0.06, 0.14, np.sqrt(length))
     sharp = _smooth(0.2, 0.8, mask)
-    alpha = sharp + trust * (np.minimum(share, _smooth(0.02, 0.35, mask)) - sharp)
-    nearby = grown(mask > _EVEN, 6 * reach)
-    if plain:
-        other = _soft3(_difference(photo, behind, np.maximum(plate, behind)))
-        alpha = np.maximum(alpha, _smooth(0.07, 0.15, other) * nearby)
+    alpha = sharp + trust * (np.minimum(share, allowed) - sharp)
     alpha = np.maximum(alpha, _smooth(0.7, 0.93, mask))
     alpha = np.where(inside, 1.0, np.where(outside & ~nearby, 0.0, alpha))
     return _solid_ends(alpha.astype(np.float32))
@@ -91,7 +96,7 @@ def fill(values: Floats, known: NDArray[np.bool_]) -> Floats:
     """Carry ``values`` f32[h, w, c] from ``known`` pixels smoothly over all others (push-pull pyramid)."""
     weight = known.astype(np.float32)[..., None]
     sheets = [(values * weight, weight)]
-    while min(sheets[-1][0].shape[:2]) > 1:
+    while max(sheets[-1][0].shape[:2]) > 1:
         sheets.append((_halved(sheets[-1][0]), _halved(sheets[-1][1])))
     total, covered = sheets[-1]
     filled = f32(total / np.maximum(covered, _TINY))

@@ -87,7 +87,7 @@ def _project(stage: Stage, texture: Texture, level: int, rows: tuple[int, int], 
     near = int(np.floor(min(z for _, z in corners) * stage.unit * texels)) - 2
     far = int(np.ceil(max(z for _, z in corners) * stage.unit * texels)) + 3
     across = (np.arange(left, right) + round(origin[0] * size)) % size
-    # Farther is higher up in the picture, so the tile is laid with its first row far away.
+    # Farther is higher up in the picture: the tile's rows run away from the camera.
     down = (np.arange(far, near, -1) + round(origin[1] * size)) % size
     laid = Image.fromarray(tile[down[:, None], across[None, :]])
     # u = texels (x - centre) / n - left, v = far - texels focal (1 / n - 1), n = (y - horizon) / (floor - horizon).

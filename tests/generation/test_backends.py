@@ -1,0 +1,118 @@
+"""One suite for every backend: sizes, determinism, batches, and product pixels that stay as they are."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts import Placement, SettingsError, SetupError
+from generation import Backend, RenderRequest, composite, open_backend, place
+from tests.generation.studio import PROMPTS, cutout
+from tests.generation.tiny_model import save_tiny_pipeline
+
+SLOTS = (Placement("square", 96, 96), Placement("banner", 160, 64), Placement("odd", 75, 101))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny-model")
+    save_tiny_pipeline(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def backends(tiny_model: Path) -> dict[str, Callable[[], Backend]]:
+    options = {"model": str(tiny_model), "steps": "2", "side": "64", "batch": "3"}
+    return {
+        "procedural": lambda: open_backend("procedural", {}),
+        "diffusers": lambda: open_backend("diffusers", options),
+    }
+
+
+@pytest.fixture(params=["procedural", "diffusers"])
+def backend(request: pytest.FixtureRequest, backends: dict[str, Callable[[], Backend]]) -> Backend:
+    return backends[request.param]()
+
+
+def requests(seed: int = 7) -> list[RenderRequest]:
+    product = cutout()
+    return [RenderRequest(place(product, slot), prompt, seed + i) for i, prompt in enumerate(PROMPTS) for slot in SLOTS]
+
+
+def test_backgrounds_have_the_slots_size(backend: Backend) -> None:
+    wanted = requests()
+    pictures = backend.render(wanted)
+    assert [picture.shape for picture in pictures] == [request.placed.rgb.shape for request in wanted]
+    assert all(picture.dtype == np.uint8 for picture in pictures)
+    assert backend.render([]) == []
+
+
+def test_product_pixels_are_unchanged(backend: Backend) -> None:
+    for request, background in zip(requests(), backend.render(requests()), strict=True):
+        opaque = request.placed.alpha >= 1
+        assert opaque.any()
+        assert (composite(background, request.placed)[opaque] == request.placed.rgb[opaque]).all()
+
+
+def test_equal_requests_give_equal_pixels(backend: Backend, backends: dict[str, Callable[[], Backend]]) -> None:
+    first, again = backend.render(requests()), backend.render(requests())
+    fresh = backends[backend.name]().render(requests())
+    for a, b, c in zip(first, again, fresh, strict=True):
+        assert (a == b).all()
+        assert (a == c).all()
+
+
+def test_a_batch_gives_what_single_requests_give(backend: Backend) -> None:
+    together = backend.render(requests())
+    alone = [backend.render([request])[0] for request in requests()]
+    for a, b in zip(together, alone, strict=True):
+        assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
+def test_seed_and_prompt_matter(backend: Backend) -> None:
+    base, other = requests(1)[0], requests(2)[0]
+    another = RenderRequest(base.placed, PROMPTS[1], base.seed)
+    a, b, c = backend.render([base, other, another])
+    assert (a != b).any()
+    assert (a != c).any()
+
+
+def test_arguments_are_not_changed(backend: Backend) -> None:
+    wanted = requests()[:1]
+    rgb, alpha = wanted[0].placed.rgb.copy(), wanted[0].placed.alpha.copy()
+    backend.render(wanted)
+    assert (wanted[0].placed.rgb == rgb).all()
+    assert (wanted[0].placed.alpha == alpha).all()
+
+
+def test_the_recipe_names_what_matters(tiny_model: Path) -> None:
+    options = {"model": str(tiny_model), "steps": "2"}
+    recipe = open_backend("diffusers", options).recipe
+    assert recipe == open_backend("diffusers", {**options, "batch": "1"}).recipe
+    assert recipe != open_backend("diffusers", {**options, "steps": "3"}).recipe
+    assert open_backend("procedural", {}).name == "procedural"
+
+
+def test_wrong_names_and_options_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="not known"):
+        open_backend("watercolour", {})
+    with pytest.raises(SettingsError, match="takes no options"):
+        open_backend("procedural", {"steps": "3"})
+    with pytest.raises(SettingsError, match="model=FOLDER"):
+        open_backend("diffusers", {})
+    with pytest.raises(SettingsError, match="no number"):
+        open_backend("diffusers", {"model": "x", "steps": "many"})
+    with pytest.raises(SetupError, match="save_pretrained"):
+        open_backend("diffusers", {"model": str(tmp_path)})
+
+
+def test_a_model_with_a_damaged_file_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    for path in tiny_model.rglob("*"):
+        if path.is_file():
+            copy = tmp_path / path.relative_to(tiny_model)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes() if path.parent.name != "unet" else b"{")
+    broken = open_backend("diffusers", {"model": str(tmp_path), "side": "64"})
+    with pytest.raises(SetupError, match="cannot be loaded"):
+        broken.render(requests()[:1])
