@@ -16,7 +16,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-diffusers demo test check fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-diffusers demo demo-runs test check fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -32,6 +32,9 @@ setup-diffusers: ## set up the demo and the diffusers backend (torch included)
 
 demo: setup ## run the whole system with simulated shoppers and show that it learns (ARGS="--seed 3 --keep")
 	@$(BIN)/backdrop demo $(ARGS)
+
+demo-runs: setup ## run the demo on ten seeds, about 40 minutes, and write docs/demo-runs.md (ARGS="--seeds 3")
+	@$(BIN)/python -m demo.runs $(ARGS)
 
 test: setup-test ## run the whole test suite (ARGS="-k name -x")
 	@$(BIN)/python -m pytest $(ARGS)
