@@ -78,7 +78,7 @@ def options_for(endpoint: str) -> PipelineOptions:
             "--environment_type=LOOPBACK",
             "--streaming",
             # Prism 2.77 splits slow bundles of stateful stages, too, and hands the same elements of the same key to
-            # two bundles at once: one's state is then lost (docs/adr/0010-prism-bundle-splits.md).
+            # two bundles at once: one's state is then lost (docs/adr/0004).
             "--experiments=prism_disable_sdf_split",
             "--job_name=backdrop-learn",
         ]
