@@ -35,18 +35,22 @@ def start_child(program: list[str], *, stdin: int | None = None) -> subprocess.P
     )
 
 
+def require_prism(path: str) -> None:
+    """Check that there is a program at ``path``.
+
+    Raises:
+        SetupError: if there is none.
+    """
+    if not Path(path).is_file() or not os.access(path, os.X_OK):
+        message = f"no Prism binary at {path!r}: run make setup, or set its path"
+        raise SetupError(message)
+
+
 class PrismServer:
     """A Prism job server on a free local port."""
 
     def __init__(self, path: str, *, log_level: str) -> None:
-        """Set up; nothing is started yet.
-
-        Raises:
-            SetupError: if there is no such program.
-        """
-        if not Path(path).is_file() or not os.access(path, os.X_OK):
-            message = f"no Prism binary at {path!r}: run make setup, or set its path"
-            raise SetupError(message)
+        """Set up; nothing is started yet."""
         self._path = path
         self._log_level = log_level
         self._child: subprocess.Popen[bytes] | None = None

@@ -15,7 +15,7 @@ import structlog
 
 from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.positions import Start, start_of
-from beam_pipelines.learn.prism import start_child
+from beam_pipelines.learn.prism import require_prism, start_child
 from contracts import UnavailableError
 from stores.connect import connect
 from stores.objects import open_objects
@@ -43,6 +43,7 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
         GapError: if the event log no longer holds what must be read.
         SetupError: if Prism is missing.
     """
+    require_prism(config.prism_path)
     ending = stop or threading.Event()
     pause_s = _FIRST_PAUSE_S
     with _signals(ending):
