@@ -1,16 +1,19 @@
 """Children of the demo: started in sessions of their own, watched, and stopped without leaving anything behind."""
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
+
+import uvloop
 
 from contracts import BackdropError, SetupError
 
@@ -18,6 +21,7 @@ GRACE_S = 10.0
 _POLL_S = 0.05
 _TAIL_BYTES = 4_000
 _TAIL_LINES = 12
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 # Runs in the child before the program takes its place: prctl(PR_SET_PDEATHSIG, SIGTERM), which an exec keeps.
 # A preexec_fn would do the same but may deadlock in a parent that has threads. The parent may be gone already.
@@ -202,7 +206,7 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in _ENDING}
     for number in before:
         signal.signal(number, interrupt)
     try:
@@ -210,6 +214,43 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def run_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on uvloop inside ``interruptible``; a signal cancels it, and then interrupts as elsewhere.
+
+    A handler that raises inside uvloop's callbacks can be lost, so the loop gets handlers of its own.
+    """
+    received: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
+
+        def stop(number: int) -> None:
+            received.append(number)
+            task.cancel()
+
+        for number in _ENDING:
+            loop.add_signal_handler(number, stop, number)
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not received:
+                raise
+        finally:
+            for number in _ENDING:
+                loop.remove_signal_handler(number)
+
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
 
 
 def choose_port(wanted: int, host: str = "127.0.0.1") -> int:

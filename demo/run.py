@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import redis
-import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -22,7 +21,7 @@ from demo.measure import PhaseMeter
 from demo.monitor import FoldedReader, LagProbe, Monitor
 from demo.outcomes import Outcomes, tally
 from demo.paper import PaperConfig, run_paper
-from demo.processes import Child, Supervisor, interruptible
+from demo.processes import Child, Supervisor, interruptible, run_loop
 from demo.report import IdentityCheck, make_report
 from demo.shop import Shop, open_shop
 from demo.shoppers import Ledger, Shoppers
@@ -169,8 +168,8 @@ class _Run:
         view = LiveView(self._console, config.policies)
         monitor = Monitor(ledger, FoldedReader(client, LINEAGE, shop.categories), view.show)
         started = time.monotonic()
-        with self._phase("traffic"), view.running(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._live(shoppers, monitor, children))
+        with self._phase("traffic"), view.running():
+            run_loop(self._live(shoppers, monitor, children))
         wall_s = time.monotonic() - started
         figures = _figures(ledger, monitor.probe, monitor.peak_folded_per_s, wall_s)
         self._say(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from contracts import SetupError
-from demo.processes import Child, ChildDiedError, Supervisor, choose_port, interruptible
+from demo.processes import Child, ChildDiedError, Supervisor, choose_port, interruptible, run_loop
 
 PYTHON = sys.executable
 
@@ -179,6 +179,42 @@ def test_a_killed_owner_leaves_no_child(tmp_path: Path) -> None:
         process.kill()
         process.wait(30)
     assert eventually(lambda: not alive(child))
+
+
+LOOPER = """
+    import asyncio, sys
+    from demo.processes import interruptible, run_loop
+    async def work():
+        print("up", flush=True)
+        try:
+            await asyncio.sleep(600)
+        finally:
+            print("cleaned", flush=True)
+    try:
+        with interruptible():
+            run_loop(work())
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_inside_the_loop_cancels_and_then_interrupts(number: signal.Signals) -> None:
+    with subprocess.Popen(script(LOOPER), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=30)
+    assert said.split() == ["cleaned", "interrupted"]
+
+
+def test_what_fails_in_the_loop_comes_out() -> None:
+    async def fail() -> None:
+        message = "this"
+        raise SetupError(message)
+
+    with interruptible(), pytest.raises(SetupError, match="this"):
+        run_loop(fail())
 
 
 def test_handlers_are_put_back() -> None:
