@@ -6,7 +6,7 @@ from generation.catalogue import Catalogue, DeadRow, read_catalogue
 from generation.composite import ProductChangedError, composite, require_unchanged
 from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Renderer
-from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, cut_out
+from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
 from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
 from generation.layout import Placed, frame_for, place
 from generation.matte import decontaminate, refine
@@ -40,6 +40,7 @@ __all__ = [
     "Segmenter",
     "SheetCell",
     "Verdict",
+    "check_weights",
     "composite",
     "contact_sheet",
     "cut_out",

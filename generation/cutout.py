@@ -65,13 +65,7 @@ class RembgSegmenter:
         Raises:
             SetupError: if the weights are missing or are not the file they should be.
         """
-        if not weights.is_file():
-            message = f"segmentation weights {weights} are missing: run 'make setup'"
-            raise SetupError(message)
-        digest = hashlib.md5(weights.read_bytes(), usedforsecurity=False).hexdigest()
-        if digest != MODEL_MD5 or weights.name != f"{MODEL}.onnx":
-            message = f"{weights} (md5 {digest}) is not {MODEL}.onnx (md5 {MODEL_MD5}): delete it and run 'make setup'"
-            raise SetupError(message)
+        check_weights(weights)
         # rembg looks for a model only below this folder; with the file there, it has nothing to fetch.
         os.environ["U2NET_HOME"] = str(weights.resolve().parent)
         import onnxruntime
@@ -85,6 +79,21 @@ class RembgSegmenter:
         """A coarse mask f32[h, w], 0 to 1."""
         predicted = self._session.predict(Image.fromarray(rgb))[0]
         return shares(predicted)
+
+
+def check_weights(weights: Path) -> None:
+    """See that ``weights`` is the model file it should be.
+
+    Raises:
+        SetupError: if it is missing, damaged or another model.
+    """
+    if not weights.is_file():
+        message = f"segmentation weights {weights} are missing: run 'make setup'"
+        raise SetupError(message)
+    digest = hashlib.md5(weights.read_bytes(), usedforsecurity=False).hexdigest()
+    if digest != MODEL_MD5 or weights.name != f"{MODEL}.onnx":
+        message = f"{weights} (md5 {digest}) is not {MODEL}.onnx (md5 {MODEL_MD5}): delete it and run 'make setup'"
+        raise SetupError(message)
 
 
 def cut_out(photo: Photo, segmenter: Segmenter) -> CutOut:

@@ -17,7 +17,7 @@ from beam_pipelines.generate.plan import Plan, make_plan
 from beam_pipelines.generate.publish import publish, references
 from beam_pipelines.generate.render import NAMESPACE, WORKER_MARK, GenerateCreatives, RenderSettings
 from contracts import BackdropError
-from generation import open_backend
+from generation import check_weights, open_backend
 from stores import CreativeIndex, ObjectStore, connect, open_objects
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -46,6 +46,7 @@ def run_job(config: GenerateConfig, tell: Tell, progress_folder: str = "") -> Ge
         if plan.dead:
             write_dead(objects, plan.dead)
         if plan.tasks:
+            check_weights(Path(config.weights))
             tell(Progress(0, plan.planned, "rendering"))
             for name, value in _render(config, plan, progress_folder).items():
                 counts[name] = counts.get(name, 0) + value

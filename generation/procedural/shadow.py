@@ -15,6 +15,8 @@ _SHADOW_SIDE = 220
 _AWAY = 0.10
 _AWAY_BY_LENGTH = 0.26
 _POLYGON = 3
+_DEPTH_BY_WIDTH, _DEPTH_BY_HEIGHT = 0.30, 0.26
+_GENTLE = 0.42
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,8 @@ class Feet:
 def find_feet(alpha: Floats) -> Feet | None:
     """Read the points of contact off an outline f32[h, w]; None if nothing in it is opaque.
 
-    A column touches the ground where its lowest opaque pixel is as low as its neighbours' and no higher above
-    the lowest of all than the ground under a product seen from slightly above can reach.
+    A column touches the ground where its lowest opaque pixel is as low as its neighbours' and no higher above the
+    lowest of all than the ground under a product seen from slightly above can reach, or on a gently rising edge.
     """
     solid = alpha > _SOLID
     filled = np.flatnonzero(solid.any(axis=0))
@@ -53,11 +55,27 @@ def find_feet(alpha: Floats) -> Feet | None:
     for shift in range(1, reach + 1):
         lowest_near[shift:] = np.maximum(lowest_near[shift:], bottom[:-shift])
         lowest_near[:-shift] = np.maximum(lowest_near[:-shift], bottom[shift:])
-    depth = min(0.30 * width, 0.26 * height)
     slack = max(2, round(0.012 * height))
-    touching = np.flatnonzero((bottom >= lowest_near - slack) & (bottom >= base - depth) & (bottom >= 0))
+    low = (bottom >= lowest_near - slack) & (bottom >= 0)
+    close = bottom >= base - min(_DEPTH_BY_WIDTH * width, _DEPTH_BY_HEIGHT * height)
+    touching = np.flatnonzero(low & (close | _along_edge(bottom, filled, base, width, slack)))
     rows = bottom[touching]
     return Feet(touching, rows, base, int(rows.min()), width, height)
+
+
+def _along_edge(
+    bottom: NDArray[np.int64], filled: NDArray[np.int64], base: int, width: int, slack: int
+) -> NDArray[np.bool_]:
+    """Columns on the lower hull of the outline that rises gently from the base: the bottom edge of a long product."""
+    points = [(float(x), float(-bottom[x])) for x in filled.tolist()]
+    chain = _hull(points)
+    lower = sorted({x: max(-y for a, y in chain if a == x) for x, _ in chain}.items())
+    hull = np.interp(np.arange(len(bottom)), [x for x, _ in lower], [y for _, y in lower])
+    lowest = np.flatnonzero(bottom >= base - slack)
+    away = np.abs(np.arange(len(bottom))[:, None] - lowest[[0, -1]][None, :]).min(axis=1)
+    gentle = bottom >= base - np.minimum(_DEPTH_BY_WIDTH * width, _GENTLE * away + slack)
+    on_hull: NDArray[np.bool_] = (bottom >= hull - slack) & gentle
+    return on_hull
 
 
 def shade_of(alpha: Floats, feet: Feet, look: Look, top: int) -> Floats:

@@ -1,8 +1,10 @@
 """Made-up photos, prompts and slots, and a segmenter written for the interface."""
 
 import io
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from contracts import Placement, Product, Prompt
@@ -41,7 +43,7 @@ def truth(width: int = 240, height: int = 240) -> Floats:
     return f32(1 - shape / plain).clip(0, 1)
 
 
-def encoded(pixels: Pixels, kind: str = "PNG", **options: object) -> bytes:
+def encoded(pixels: NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
     """An image file."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind, **options)

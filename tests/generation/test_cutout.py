@@ -21,8 +21,8 @@ class FixedSegmenter:
         return self._mask
 
 
-def photo(**options: int) -> Photo:
-    return decode_photo(encoded(photo_pixels(**options)))
+def photo(width: int = 240, height: int = 240) -> Photo:
+    return decode_photo(encoded(photo_pixels(width, height)))
 
 
 def test_the_product_is_cut_out_and_cropped() -> None:

@@ -43,7 +43,8 @@ def test_a_halo_is_refused(placed: Placed) -> None:
 def test_a_product_lost_in_its_background_is_refused(placed: Placed) -> None:
     rng = np.random.default_rng(0)
     same = np.clip(np.array((150, 60, 40)) + rng.normal(0, 8, (240, 240, 1)), 0, 255).astype(np.uint8)
-    plain = Placed(np.where(placed.alpha[..., None] > 0, np.uint8((150, 60, 40)), np.uint8(0)), placed.alpha)
+    product = np.where(placed.alpha[..., None] > 0, np.array((150, 60, 40)), 0).astype(np.uint8)
+    plain = Placed(product, placed.alpha)
     assert "contrast" in judge_picture(composite(same, plain), plain).reasons
 
 

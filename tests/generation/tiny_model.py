@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, StableDiffusionControlNetInpaintPipeline
-from diffusers import UNet2DConditionModel as UNet
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -17,21 +16,25 @@ _DIM = 32
 
 def save_tiny_pipeline(folder: Path) -> None:
     """Write the pipeline to ``folder`` as ``save_pretrained`` does."""
+    # The library's classes carry no types.
+    make: Any = diffusers
     torch.manual_seed(0)
     blocks: dict[str, Any] = {"block_out_channels": (32, 64), "layers_per_block": 1, "norm_num_groups": 8}
     down = ("DownBlock2D", "CrossAttnDownBlock2D")
     shared: dict[str, Any] = {**blocks, "cross_attention_dim": _DIM, "attention_head_dim": 8, "in_channels": 4}
-    unet = UNet(
+    unet = make.UNet2DConditionModel(
         sample_size=8,
         out_channels=4,
         down_block_types=down,
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         **shared,
     )
-    controlnet = ControlNetModel(down_block_types=down, conditioning_embedding_out_channels=(8, 8, 16, 16), **shared)
+    controlnet = make.ControlNetModel(
+        down_block_types=down, conditioning_embedding_out_channels=(8, 8, 16, 16), **shared
+    )
     for layer in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block):
         torch.nn.init.normal_(layer.weight, std=0.05)
-    vae = AutoencoderKL(
+    vae = make.AutoencoderKL(
         block_out_channels=[32, 32, 32, 32],
         down_block_types=["DownEncoderBlock2D"] * 4,
         up_block_types=["UpDecoderBlock2D"] * 4,
@@ -45,13 +48,13 @@ def save_tiny_pipeline(folder: Path) -> None:
             num_attention_heads=4, max_position_embeddings=77, bos_token_id=0, eos_token_id=1, pad_token_id=1,
         )
     )  # fmt: skip
-    pipeline = StableDiffusionControlNetInpaintPipeline(
+    pipeline = make.StableDiffusionControlNetInpaintPipeline(
         vae=vae,
         text_encoder=text,
         tokenizer=tokenizer,
         unet=unet,
         controlnet=controlnet,
-        scheduler=DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False),
+        scheduler=make.DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -72,4 +75,5 @@ def _tokenizer(folder: Path) -> Any:
     trained.train_from_iterator(WORDS, trainer)
     state = json.loads(trained.to_str())["model"]
     merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in state["merges"]]
-    return CLIPTokenizer(vocab=state["vocab"], merges=merges, model_max_length=77)
+    tokenizer: Any = CLIPTokenizer
+    return tokenizer(vocab=state["vocab"], merges=merges, model_max_length=77)
