@@ -141,6 +141,22 @@ def generate(
     generate_with_progress(wiring.generate_config(settings, limit=limit, only=tuple(only or ()), dry_run=dry_run))
 
 
+@app.command("contact-sheet")
+def contact_sheet(
+    placement: Annotated[str, typer.Argument(help="Placement whose creatives are shown.")] = "square",
+    only: Annotated[list[str] | None, typer.Option(help="Only this item or category; repeatable.")] = None,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("contact-sheet.jpg"),
+    home: Home = None,
+) -> None:
+    """Put the creatives of a placement on one picture, to judge them by eye."""
+    from backdrop.gallery import sheet_of
+    from stores import open_objects
+
+    settings = _settings(home, None)
+    out.write_bytes(sheet_of(open_objects(settings.objects_location), placement, tuple(only or ())))
+    typer.echo(str(out))
+
+
 @app.command()
 def learn(home: Home = None, redis_url: RedisUrl = None) -> None:
     """Follow the event log and keep the models up to date: Beam streaming job on Prism."""
