@@ -20,7 +20,9 @@ from demo.report import wilson
 from demo.tables import percent
 
 LINE_EVERY_S = 10.0
-_BAR_CELLS = 30
+_WIDE = 104
+# On a narrow terminal and on a wide one.
+_BAR_CELLS, _TREND_CELLS = (16, 30), (12, 24)
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLOURS = {"original": "white", "random": "cyan", "linucb": "green"}
 
@@ -50,7 +52,7 @@ class LiveView:
     def show(self, snapshot: Snapshot) -> None:
         """Show one snapshot."""
         if self._live is not None:
-            self._live.update(render(snapshot, self._policies), refresh=True)
+            self._live.update(render(snapshot, self._policies, self._console.width), refresh=True)
             return
         now = time.monotonic()
         if now >= self._next_line_s:
@@ -71,21 +73,27 @@ def line(snapshot: Snapshot, policies: Sequence[str] = POLICIES) -> str:
     )
 
 
-def render(snapshot: Snapshot, policies: Sequence[str] = POLICIES) -> RenderableType:
-    """One snapshot as a panel."""
+def render(snapshot: Snapshot, policies: Sequence[str] = POLICIES, width: int = _WIDE) -> RenderableType:
+    """One snapshot as a panel for a terminal of ``width`` columns (80 or more)."""
+    figures = [
+        ("decisions", f"{snapshot.decisions_per_s:,.0f}/s"),
+        ("facts folded", f"{snapshot.folded:,} ({snapshot.folded_per_s:,.0f}/s)"),
+        ("event to served model", _lag(snapshot)),
+    ]
+    if snapshot.problems:
+        figures.append(("problems", f"{snapshot.problems:,}"))
     facts = Table.grid(padding=(0, 3))
-    facts.add_row(
-        _figure("decisions", f"{snapshot.decisions_per_s:,.0f}/s"),
-        _figure("facts folded", f"{snapshot.folded:,} of {snapshot.acknowledged:,} ({snapshot.folded_per_s:,.0f}/s)"),
-        _figure("event → served model", _lag(snapshot)),
-        _figure("problems", f"{snapshot.problems:,}"),
-    )
+    facts.add_row(*(Text.assemble((f"{name} ", "dim"), (value, "bold")) for name, value in figures))
     progress = Table.grid(padding=(0, 1))
     progress.add_row(
-        ProgressBar(total=max(1, snapshot.total), completed=snapshot.decided, width=48),
+        ProgressBar(total=max(1, snapshot.total), completed=snapshot.decided, width=36),
         Text(f"{snapshot.decided:,} of {snapshot.total:,} decisions, {snapshot.elapsed_s:,.0f} s"),
     )
-    return Panel(Group(progress, facts, Text(""), _rates(snapshot, policies)), title="Traffic", title_align="left")
+    return Panel(
+        Group(progress, facts, Text(""), _rates(snapshot, policies, wide=width >= _WIDE)),
+        title="Traffic",
+        title_align="left",
+    )
 
 
 def sparkline(values: NDArray[np.float64], highest: float) -> str:
@@ -98,14 +106,15 @@ def sparkline(values: NDArray[np.float64], highest: float) -> str:
     )
 
 
-def _rates(snapshot: Snapshot, policies: Sequence[str]) -> Table:
+def _rates(snapshot: Snapshot, policies: Sequence[str], *, wide: bool) -> Table:
+    bar, span = (cells[int(wide)] for cells in (_BAR_CELLS, _TREND_CELLS))
     table = Table(box=None, padding=(0, 1), title="CTR by policy, 95 % intervals", title_justify="left")
     for name, right in (("policy", False), ("shown", True), ("CTR", True), ("interval", False)):
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
-    table.add_column(f"0 to {percent(_scale(snapshot))}", no_wrap=True, min_width=_BAR_CELLS)
+    table.add_column(f"0 to {percent(_scale(snapshot))}", no_wrap=True, min_width=bar)
     table.add_column("each 10 s", no_wrap=True)
     scale = _scale(snapshot)
-    recent = snapshot.trend[:, -24:]
+    recent = snapshot.trend[:, -span:]
     highest = float(np.nanmax(recent)) if np.isfinite(recent).any() else 0.0
     for code, name in enumerate(POLICIES):
         if name not in policies:
@@ -117,20 +126,21 @@ def _rates(snapshot: Snapshot, policies: Sequence[str]) -> Table:
             f"{snapshot.shown[code]:,}",
             percent(_rate(snapshot, code)),
             f"{percent(low)} – {percent(high)}",
-            _bar(_rate(snapshot, code), low, high, scale, colour),
+            _bar((_rate(snapshot, code), low, high), scale, bar, colour),
             Text(sparkline(recent[code], highest), style=colour),
         )
     return table
 
 
-def _bar(rate: float, low: float, high: float, scale: float, colour: str) -> Text:
-    """A bar up to the rate, with its interval as whiskers."""
-    cells = [" "] * _BAR_CELLS
-    place = [min(_BAR_CELLS - 1, round((_BAR_CELLS - 1) * min(value, scale) / scale)) for value in (low, high)]
+def _bar(values: tuple[float, float, float], scale: float, width: int, colour: str) -> Text:
+    """A bar up to a rate (first of ``values``), with its interval (the others) as whiskers."""
+    rate, low, high = values
+    cells = [" "] * width
+    place = [min(width - 1, round((width - 1) * min(value, scale) / scale)) for value in (low, high)]
     for cell in range(place[0], place[1] + 1):
         cells[cell] = "─"
     if np.isfinite(rate):
-        at = min(_BAR_CELLS - 1, round((_BAR_CELLS - 1) * rate / scale))
+        at = min(width - 1, round((width - 1) * rate / scale))
         for cell in range(min(at, place[0])):
             cells[cell] = "█"
         cells[at] = "●"
@@ -151,7 +161,3 @@ def _rate(snapshot: Snapshot, code: int) -> float:
 
 def _lag(snapshot: Snapshot) -> str:
     return "…" if snapshot.lag_s is None else f"{snapshot.lag_s:.1f} s"
-
-
-def _figure(name: str, value: str) -> Text:
-    return Text.assemble((f"{name} ", "dim"), (value, "bold"))

@@ -33,8 +33,16 @@ def test_a_frame_shows_rates_intervals_lag_and_progress() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True, no_color=True)
     console.print(render(SNAPSHOT))
     text = shown(console)
-    for part in ("402/s", "24,500 of 24,700", "1.2 s", "24,000 of 80,000", "linucb", "5.22%", "4.61% – 5.90%"):
+    for part in ("402/s", "24,500 (420/s)", "1.2 s", "24,000 of 80,000", "linucb", "5.22%", "4.61% – 5.90%"):
         assert part in text, part
+
+
+def test_a_frame_fits_eighty_columns() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, no_color=True)
+    console.print(render(SNAPSHOT, width=80))
+    text = shown(console)
+    assert "…" not in text
+    assert "4.61% – 5.90%" in text
 
 
 def test_a_frame_of_nothing_is_fine() -> None:
