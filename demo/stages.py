@@ -74,6 +74,8 @@ class Site:
             "BACKDROP_LINEAGE__GRACE_S": str(GRACE_S),
             "BACKDROP_SERVE__HOST": HOST,
             "BACKDROP_SERVE__PORT": str(self.port),
+            # Shoppers, learner and Redis share this machine's cores: a late answer here is not a broken Redis.
+            "BACKDROP_SERVE__REDIS_DEADLINE_MS": "250",
             "BACKDROP_GENERATE__CATALOGUE": str(self.catalogue / "products.parquet"),
             "BACKDROP_GENERATE__PROMPTS": str(self.catalogue / "prompts.yaml"),
             "BACKDROP_GENERATE__PLACEMENTS": str(self.catalogue / "placements.yaml"),
