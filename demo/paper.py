@@ -18,7 +18,6 @@ from feature_repo import load_context_schema
 
 CONTEXT = Path(__file__).resolve().parent.parent / "feature_repo" / "context.yaml"
 DECISIONS = 2_000_000
-MIN_DECISIONS = 1_000
 SHOPPERS = 60_000
 ALPHA = 0.02
 _PLAIN_LINES = 10

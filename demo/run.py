@@ -20,6 +20,7 @@ from demo.identity import check_identity, wait_drained
 from demo.measure import PhaseMeter
 from demo.monitor import FoldedReader, LagProbe, Monitor
 from demo.outcomes import Outcomes, tally
+from demo.paper import DECISIONS as PAPER_DECISIONS
 from demo.paper import PaperConfig, run_paper
 from demo.processes import Child, Supervisor, interruptible, run_loop
 from demo.report import IdentityCheck, make_report
@@ -68,9 +69,13 @@ def run_demo(config: DemoConfig, console: Console) -> DemoResult:
 
 
 def _in_process(config: DemoConfig, console: Console) -> DemoResult:
-    paper = PaperConfig(seed=config.seed, catalogue=config.catalogue)
-    if config.decisions is not None:
-        paper = PaperConfig(seed=config.seed, catalogue=config.catalogue, decisions=config.decisions)
+    paper = PaperConfig(
+        seed=config.seed,
+        decisions=config.decisions or PAPER_DECISIONS,
+        # The demo's unequal shares are for little traffic; here there is plenty.
+        split=tuple((name, 1 / len(config.policies)) for name in config.policies),
+        catalogue=config.catalogue,
+    )
     with interruptible():
         return DemoResult(config.seed, config.world, run_paper(paper, console))
 
