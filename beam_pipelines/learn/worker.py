@@ -48,6 +48,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
     logging.basicConfig(level=config.log_level, stream=sys.stderr)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(config.log_level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     return run_job(config, start, order["run_id"], stop)
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from beam_pipelines.learn.positions import progress_of
+from beam_pipelines.learn.positions import Progress, progress_of
 from beam_pipelines.replay.state import LineageState, ReplayedCategory, entries_in_order, replay
-from contracts import EventLog, LineageSettings, StatisticsBlob, UnavailableError, decode_statistics, keys
+from contracts import EventLog, StatisticsBlob, UnavailableError, decode_statistics, keys
 from stores.objects import ObjectStore
 from stores.statistics import NEVER, CategoryState, StatisticsStore
 
@@ -46,36 +46,51 @@ def compare(
         UnavailableError: if the learner does not get there within ``patience_s``, or the log keeps growing.
         GapError: if the log (archive and live) is not whole.
     """
+    found = settled(store, log, patience_s=patience_s)
     settings = store.settings()
-    found = settled(store, log, settings, patience_s=patience_s)
     state = replay(entries_in_order(log, objects), settings, lineage=store.lineage, watermark_ms=found.watermark_ms)
     differences = tuple(differences_of(found, state))
     return Identity(not differences, state.windows_closed, state.facts, differences, found.watermark_ms)
 
 
-def settled(store: StatisticsStore, log: EventLog, settings: LineageSettings, *, patience_s: float) -> Snapshot:
+def settled(store: StatisticsStore, log: EventLog, *, patience_s: float) -> Snapshot:
     """What is stored at an instant at which everything in the log is in it, and no window is being closed.
 
     Raises:
         UnavailableError: if there is no such instant within ``patience_s``.
+        LineageError: if there is no such lineage.
     """
     deadline = time.monotonic() + patience_s
     while True:
-        before = progress_of(store, log)
-        if before.caught_up:
-            categories = {name: store.state(name) for name in store.categories()}
-            after = progress_of(store, log)
-            still = (after.low_watermark_ms, after.newest_ms) == (before.low_watermark_ms, before.newest_ms)
-            open_from = settings.first_open_window(before.low_watermark_ms)
-            if still and all(state.through < open_from for state in categories.values()):
-                return Snapshot(before.low_watermark_ms, categories)
-        if time.monotonic() > deadline:
-            message = (
-                f"lineage {store.lineage!r} has folded the log up to {before.low_watermark_ms}, its newest entry is of "
-                f"{before.newest_ms}: stop the traffic, check that a learner runs, and try again"
-            )
-            raise UnavailableError(message)
+        try:
+            found, progress = _at_rest(store, log)
+        except UnavailableError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            if found is not None:
+                return found
+            if time.monotonic() > deadline:
+                message = (
+                    f"lineage {store.lineage!r} has folded the log up to {progress.low_watermark_ms}, its newest entry "
+                    f"is of {progress.newest_ms}: stop the traffic, check that a learner runs, and try again"
+                )
+                raise UnavailableError(message)
         time.sleep(_PAUSE_S)
+
+
+def _at_rest(store: StatisticsStore, log: EventLog) -> tuple[Snapshot | None, Progress]:
+    settings = store.settings()
+    before = progress_of(store, log)
+    if not before.caught_up:
+        return None, before
+    categories = {name: store.state(name) for name in store.categories()}
+    after = progress_of(store, log)
+    still = (after.low_watermark_ms, after.newest_ms) == (before.low_watermark_ms, before.newest_ms)
+    open_from = settings.first_open_window(before.low_watermark_ms)
+    if not still or any(state.through >= open_from for state in categories.values()):
+        return None, after
+    return Snapshot(before.low_watermark_ms, categories), after
 
 
 def differences_of(stored: Snapshot, replayed: LineageState) -> Iterator[str]:
