@@ -19,6 +19,8 @@ def save_tiny_pipeline(folder: Path) -> None:
     # The library's classes carry no types.
     make: Any = diffusers
     torch.manual_seed(0)
+    # Threads that wait for each other cost more than such a small model takes.
+    torch.set_num_threads(1)
     blocks: dict[str, Any] = {"block_out_channels": (32, 64), "layers_per_block": 1, "norm_num_groups": 8}
     down = ("DownBlock2D", "CrossAttnDownBlock2D")
     shared: dict[str, Any] = {**blocks, "cross_attention_dim": _DIM, "attention_head_dim": 8, "in_channels": 4}
