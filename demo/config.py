@@ -77,7 +77,10 @@ class DemoConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrafficFigures:
-    """What the traffic phase came to; lags in seconds are from an acknowledged event to the model served."""
+    """What the traffic phase came to; lags in seconds are from an acknowledged event to the model served.
+
+    ``problems`` counts requests that failed, ``flags`` decisions by what the server said of them.
+    """
 
     decisions: int
     wall_s: float
@@ -87,6 +90,7 @@ class TrafficFigures:
     lag_mean_s: float | None
     lag_p95_s: float | None
     problems: Mapping[str, int]
+    flags: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

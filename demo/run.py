@@ -179,8 +179,12 @@ class _Run:
         figures = _figures(ledger, monitor.probe, monitor.peak_folded_per_s, wall_s)
         self._say(
             f"{figures.decisions:,} decisions in {wall_s:.0f} s ({figures.decisions_per_s:,.0f}/s), "
-            f"{figures.facts:,} facts" + (f", problems: {dict(figures.problems)}" if figures.problems else "")
+            f"{figures.facts:,} facts, event to served model {figures.lag_mean_s or 0:.1f} s in the mean"
         )
+        if figures.problems:
+            self._say(f"requests that failed: {dict(figures.problems)}")
+        if figures.flags:
+            self._say(f"decisions flagged by the server: {dict(figures.flags)}")
         return ledger.outcomes(), figures
 
     async def _live(self, shoppers: Shoppers, monitor: Monitor, children: Supervisor) -> None:
@@ -282,4 +286,5 @@ def _figures(ledger: Ledger, probe: LagProbe, peak_folded_per_s: float, wall_s: 
         lag_mean_s=float(lags.mean()) if len(lags) else None,
         lag_p95_s=float(np.percentile(lags, 95)) if len(lags) else None,
         problems=dict(ledger.problems),
+        flags=dict(ledger.flags),
     )

@@ -31,6 +31,7 @@ class _Ad(msgspec.Struct):
     policy: str
     impression_url: str
     click_url: str
+    flags: list[str] = []
 
 
 class _Model(msgspec.Struct):
@@ -42,6 +43,7 @@ class _Model(msgspec.Struct):
 class _Answer(msgspec.Struct):
     decisions: list[_Ad]
     model: _Model | None = None
+    flags: list[str] = []
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -64,7 +66,8 @@ class Ledger:
     """What has happened so far: columns (M · k) filled as answers arrive, and counters for the live view.
 
     ``shown`` and ``clicks`` count by policy (Q,). ``facts`` counts, per category code (C,), each impression and
-    click that the server has answered, once. ``served`` is the newest model generation seen per category.
+    click that the server has answered, once. ``served`` is the newest model generation seen per category. ``flags``
+    counts decisions by what the server said of them.
     """
 
     def __init__(self, visits: Visits, item_category: NDArray[np.int64]) -> None:
@@ -84,6 +87,7 @@ class Ledger:
         self.decided = 0
         self.pages_done = 0
         self.problems: collections.Counter[str] = collections.Counter()
+        self.flags: collections.Counter[str] = collections.Counter()
 
     @property
     def total(self) -> int:
@@ -183,6 +187,7 @@ class Shoppers:
                     self._ledger.problems["unknown arm or policy"] += 1
                     continue
                 self._ledger.decide(row, column, policy)
+                self._ledger.flags.update((*answer.flags, *ad.flags))
                 if visits.seen[page, place]:
                     if visits.load_s[page, place] > 0:
                         self._start(self._ad(page, place, column, ad))
