@@ -3,9 +3,7 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,22 +13,14 @@ from typing import Any, Self
 
 import uvloop
 
-from contracts import BackdropError, SetupError
+from contracts import BackdropError
+from stores.child import start_child
 
 GRACE_S = 10.0
 _POLL_S = 0.05
 _TAIL_BYTES = 4_000
 _TAIL_LINES = 12
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-
-# Runs in the child before the program takes its place: prctl(PR_SET_PDEATHSIG, SIGTERM), which an exec keeps.
-# A preexec_fn would do the same but may deadlock in a parent that has threads. The parent may be gone already.
-_LAUNCHER = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)
-if os.getppid() == int(sys.argv[1]):
-    os.execvp(sys.argv[2], sys.argv[2:])
-"""
 
 
 class ChildDiedError(BackdropError):
@@ -133,14 +123,7 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         path = self._logs / f"{name}.log"
         with path.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
-                start_new_session=True,
-            )
+            process = start_child(command, on_parent_death=signal.SIGTERM, output=log, environment=environment)
         child = Child(name, process, path)
         self._children.append(child)
         return child
@@ -251,24 +234,3 @@ def run_loop(work: Coroutine[Any, Any, None]) -> None:
             signal.signal(number, handler)
     if received:
         signal.raise_signal(received[0])
-
-
-def choose_port(wanted: int, host: str = "127.0.0.1") -> int:
-    """Return ``wanted`` if it is free, or a free port for 0.
-
-    Raises:
-        SetupError: if the wanted port is taken.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As a server does: a port whose last connections only linger counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, wanted))
-        except OSError as error:
-            message = (
-                f"port {wanted} on {host} cannot be used ({error.strerror}): "
-                "stop what uses it, or choose another with --port (0 takes any free one)"
-            )
-            raise SetupError(message) from error
-        port: int = probe.getsockname()[1]
-        return port

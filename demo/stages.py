@@ -18,14 +18,17 @@ from backdrop.settings import load_settings
 from backdrop.wiring import generate_config
 from contracts import ORIGINAL_ARM, SetupError, TrafficPolicy, keys
 from demo.config import ATTRIBUTION_S, GRACE_S, LINEAGE, PREFERRED_PORT, WINDOW_S, DemoConfig
-from demo.processes import Child, Supervisor, choose_port
+from demo.processes import Child, Supervisor
 from demo.shop import Shop
 from stores import PolicyStore, StatisticsStore
+from stores.child import choose_port
 
 if TYPE_CHECKING:
     from beam_pipelines.generate import GenerateReport, Progress
 
 PARTITIONS = 4
+# Two cores: more shards only make more and smaller deltas.
+SHARDS = 2
 HOST = "127.0.0.1"
 READY_S = 60.0
 FEATURES_S = 180.0
@@ -72,6 +75,7 @@ class Site:
             "BACKDROP_LINEAGE__WINDOW_S": str(WINDOW_S),
             "BACKDROP_LINEAGE__ATTRIBUTION_S": str(ATTRIBUTION_S),
             "BACKDROP_LINEAGE__GRACE_S": str(GRACE_S),
+            "BACKDROP_LINEAGE__SHARDS": str(SHARDS),
             "BACKDROP_SERVE__HOST": HOST,
             "BACKDROP_SERVE__PORT": str(self.port),
             # Shoppers, learner and Redis share this machine's cores: a late answer here is not a broken Redis.

@@ -4,9 +4,8 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
+import signal
 import subprocess
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Literal, Self
 import redis
 
 from contracts import SetupError, StoreError
+from stores.child import choose_port, start_child
 from stores.connect import command, connect
 
 START_TIMEOUT_S = 30.0
@@ -24,15 +24,6 @@ STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.02
 _LOG_NAME = "redis.log"
 _LOG_TAIL_CHARS = 600
-
-# Runs in the child before the server takes its place: prctl(PR_SET_PDEATHSIG, SIGTERM), which an exec keeps.
-# A preexec_fn would do the same but may deadlock in a parent that has threads. The parent may be gone already.
-_LAUNCHER = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +120,13 @@ class EmbeddedRedis:
         binary = self._binary or find_redis_server()
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._port is None:
-            self._port = _free_port(self._host)
-        _require_free(self._host, self._port)
-        self._child = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *self._command(binary)],
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            self._port = choose_port(host=self._host)
+        choose_port(self._port, self._host)
+        self._child = start_child(
+            self._command(binary),
+            on_parent_death=signal.SIGTERM,
+            output=subprocess.DEVNULL,
+            folder=self._folder,
         )
         try:
             self._wait_until_ready(self._child)
@@ -233,21 +222,3 @@ def _bundled_server() -> Path | None:
     name = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
     path = Path(spec.origin).parent / "_binaries" / f"linux-{name}" / "valkey-server"
     return path if path.is_file() and os.access(path, os.X_OK) else None
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _require_free(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the server does: a port whose last connections are only lingering counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            message = f"cannot start Redis on {host}:{port} ({error}): stop what uses the port or choose another"
-            raise SetupError(message) from error

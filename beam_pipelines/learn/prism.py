@@ -1,38 +1,18 @@
 """Prism as a child process of our own: its pid is known, and it dies with its parent."""
 
 import os
+import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
 
 from contracts import SetupError
+from stores.child import choose_port, start_child
 
 _START_TIMEOUT_S = 30.0
 _POLL_S = 0.05
-
-# Runs in the child before the program takes its place: prctl(PR_SET_PDEATHSIG, SIGKILL), which an exec keeps.
-# A preexec_fn would do the same but may deadlock in a parent that has threads. The parent may be gone already.
-_LAUNCHER = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-def start_child(program: list[str], *, stdin: int | None = None) -> subprocess.Popen[bytes]:
-    """Start a program that is killed when the thread that started it ends; call it from the main thread.
-
-    It has a session of its own, so that Ctrl-C reaches the parent alone, which then stops it in order.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-c", _LAUNCHER, str(os.getpid()), *program],
-        stdin=subprocess.DEVNULL if stdin is None else stdin,
-        start_new_session=True,
-    )
 
 
 def require_prism(path: str) -> None:
@@ -67,7 +47,7 @@ class PrismServer:
         Raises:
             SetupError: if it ends or does not answer in time.
         """
-        port = _free_port()
+        port = choose_port()
         level = {"WARNING": "warn", "CRITICAL": "error"}.get(self._log_level.upper(), self._log_level.lower())
         self._child = start_child(
             [
@@ -76,7 +56,8 @@ class PrismServer:
                 "--serve_http=false",
                 "--log_kind=text",
                 f"--log_level={level}",
-            ]
+            ],
+            on_parent_death=signal.SIGKILL,
         )
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
@@ -98,9 +79,3 @@ class PrismServer:
         if self._child is not None and self._child.poll() is None:
             self._child.kill()
             self._child.wait()
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -15,8 +15,9 @@ import structlog
 
 from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.positions import Start, start_of
-from beam_pipelines.learn.prism import require_prism, start_child
+from beam_pipelines.learn.prism import require_prism
 from contracts import UnavailableError
+from stores.child import start_child
 from stores.connect import connect
 from stores.objects import open_objects
 from stores.redis_log import RedisEventLog
@@ -83,7 +84,9 @@ def _prepare(config: LearnConfig) -> bytes:
 
 
 def _start(order: bytes) -> subprocess.Popen[bytes]:
-    child = start_child([sys.executable, "-m", "beam_pipelines.learn.worker"], stdin=subprocess.PIPE)
+    child = start_child(
+        [sys.executable, "-m", "beam_pipelines.learn.worker"], on_parent_death=signal.SIGKILL, stdin=subprocess.PIPE
+    )
     if child.stdin is not None:
         with child.stdin as pipe:
             pipe.write(order)

@@ -1,6 +1,5 @@
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts import SetupError
-from demo.processes import Child, ChildDiedError, Supervisor, choose_port, interruptible, run_loop
+from demo.processes import Child, ChildDiedError, Supervisor, interruptible, run_loop
 
 PYTHON = sys.executable
 
@@ -222,12 +221,3 @@ def test_handlers_are_put_back() -> None:
     with interruptible():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_a_free_port_is_found_and_a_taken_one_refused_in_one_sentence() -> None:
-    port = choose_port(0)
-    assert port > 0
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        number = taken.getsockname()[1]
-        with pytest.raises(SetupError, match=rf"port {number} .*--port"):
-            choose_port(number)
