@@ -92,7 +92,6 @@ class _Run:
     def run(self) -> DemoResult:
         """Everything between an empty folder and the closing table."""
         config = self._config
-        port = server_port(config)
         with self._phase("shop"):
             shop = open_shop(config.catalogue, world=config.world, shoppers=config.shoppers, seed=config.seed)
             self._say(
@@ -100,6 +99,7 @@ class _Run:
                 f"{len(shop.placements)} placements, {len(shop.population):,} shoppers (seed {config.seed})"
             )
         with contextlib.ExitStack() as stack:
+            port = stack.enter_context(server_port(config))
             with self._phase("redis"):
                 server = stack.enter_context(EmbeddedRedis(self._home / "redis"))
                 self._say(f"Redis answers at {server.url}")

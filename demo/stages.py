@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -112,18 +113,34 @@ def own_home(home: Path) -> Iterator[Path]:
         yield home
 
 
-def server_port(config: DemoConfig) -> int:
-    """The port asked for, else the usual one, else any that is free.
+@contextmanager
+def server_port(config: DemoConfig) -> Iterator[int]:
+    """Hold the port asked for, else the usual one, else any that is free; the server may still take it.
+
+    The server starts half a minute later: without a hold two demos would choose the same port.
 
     Raises:
         SetupError: if the port asked for is taken.
     """
-    if config.port is not None:
-        return choose_port(config.port, HOST)
-    try:
-        return choose_port(PREFERRED_PORT, HOST)
-    except SetupError:
-        return choose_port(0, HOST)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as hold:
+        if config.port is None and not _taken(PREFERRED_PORT):
+            port = PREFERRED_PORT
+        else:
+            port = choose_port(config.port or 0, HOST)
+        # Sockets that both allow reuse, neither listening, may share a port (socket(7)): ours and the server's.
+        hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        hold.bind((HOST, port))
+        yield port
+
+
+def _taken(port: int) -> bool:
+    """Whether anybody listens on a port or holds it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
 
 
 def put_policy(client: redis.Redis, config: DemoConfig) -> TrafficPolicy:
