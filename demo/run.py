@@ -114,7 +114,7 @@ class _Run:
             result = self._close(shop, outcomes, figures, identity, generated)
             self._urls(site)
             if config.keep:
-                self._keep(children)
+                self._keep(site, children)
         return result
 
     def _prepare(self, shop: Shop, site: Site, client: redis.Redis, children: Supervisor) -> "GenerateReport":
@@ -246,8 +246,15 @@ class _Run:
     def _urls(self, site: Site) -> None:
         self._say(f"result: {self._home / 'result.json'}; logs: {self._home / 'logs'}; pictures: {site.objects}")
 
-    def _keep(self, children: Supervisor) -> None:
-        self._console.print("Everything goes on running; Ctrl-C ends it.")
+    def _keep(self, site: Site, children: Supervisor) -> None:
+        self._say("Everything goes on running; Ctrl-C ends it.")
+        for name, url in (
+            ("studio", f"{site.url}/studio"),
+            ("decisions", f"{site.url}/v1/decide"),
+            ("metrics", f"{site.url}/metrics"),
+            ("Redis", site.redis_url),
+        ):
+            self._say(f"  {name:<10} {url}")
         while True:
             children.check()
             time.sleep(_REDRAW_S)
