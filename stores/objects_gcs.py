@@ -7,7 +7,7 @@ from urllib.parse import quote
 import requests
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage
+from google.cloud.storage import Blob, Client
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from contracts import InvalidInputError, SetupError, StoreError, UnavailableError
@@ -26,7 +26,7 @@ class GcsObjectStore:
         self,
         bucket: str,
         prefix: str,
-        client: storage.Client,
+        client: Client,
         *,
         base_url: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -122,7 +122,7 @@ class GcsObjectStore:
         """Where a browser finds the object."""
         return f"{self._base_url}/{quote(check_path(path))}"
 
-    def _blob(self, path: str) -> storage.Blob:
+    def _blob(self, path: str) -> Blob:
         return self._bucket.blob(self._prefix + path)
 
 
@@ -133,7 +133,7 @@ def open_bucket(bucket: str, prefix: str, base_url: str = "") -> GcsObjectStore:
         SetupError: if there are none.
     """
     try:
-        client = storage.Client()
+        client = Client()
     except (GoogleAuthError, OSError) as error:
         message = f"cannot open gs://{bucket}: {error}: run `gcloud auth application-default login`"
         raise SetupError(message) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud.storage import Client
 
 from contracts import EventLog, SystemClock
 from stores import FileEventLog, FileObjectStore, ObjectStore, RedisEventLog, connect
@@ -66,11 +66,11 @@ def bucket_server() -> Iterator[FakeBucketServer]:
 
 
 @pytest.fixture
-def bucket_client(bucket_server: FakeBucketServer) -> Iterator[storage.Client]:
+def bucket_client(bucket_server: FakeBucketServer) -> Iterator[Client]:
     """Google's own client, talking to the small server, with nothing stored."""
     bucket_server.clear()
     nobody: Callable[[], object] = AnonymousCredentials
-    client = storage.Client(project="test", credentials=nobody(), client_options={"api_endpoint": bucket_server.url})
+    client = Client(project="test", credentials=nobody(), client_options={"api_endpoint": bucket_server.url})
     yield client
     client.close()
 
@@ -80,5 +80,5 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     """An empty object store."""
     if request.param == "file":
         return FileObjectStore(tmp_path / "objects", "http://127.0.0.1:9/media")
-    client: storage.Client = request.getfixturevalue("bucket_client")
+    client: Client = request.getfixturevalue("bucket_client")
     return GcsObjectStore("pictures", "shop/a", client, base_url="http://127.0.0.1:9/media")

@@ -3,7 +3,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from google.cloud import storage
+from google.cloud.storage import Client
 
 from contracts import InvalidInputError, StoreError, UnavailableError
 from stores import FileObjectStore, ObjectStore, open_objects
@@ -162,18 +162,18 @@ def test_file_url_without_a_base(tmp_path: Path) -> None:
     assert FileObjectStore(tmp_path).url("a/b.png") == (tmp_path / "a/b.png").as_uri()
 
 
-def test_public_address_of_a_bucket(bucket_client: storage.Client) -> None:
+def test_public_address_of_a_bucket(bucket_client: Client) -> None:
     store = GcsObjectStore("pictures", "shop", bucket_client)
     assert store.url("a/b.png") == "https://storage.googleapis.com/pictures/shop/a/b.png"
     assert GcsObjectStore("pictures", "", bucket_client).url("b.png").endswith("/pictures/b.png")
 
 
-def test_bucket_keeps_type_and_prefix(bucket_client: storage.Client, bucket_server: FakeBucketServer) -> None:
+def test_bucket_keeps_type_and_prefix(bucket_client: Client, bucket_server: FakeBucketServer) -> None:
     GcsObjectStore("pictures", "shop", bucket_client).put_if_absent("a.png", b"x", "image/png")
     assert bucket_server.objects == {("pictures", "shop/a.png"): (b"x", "image/png")}
 
 
-def test_bucket_that_comes_back_is_used(bucket_client: storage.Client, bucket_server: FakeBucketServer) -> None:
+def test_bucket_that_comes_back_is_used(bucket_client: Client, bucket_server: FakeBucketServer) -> None:
     store = GcsObjectStore("pictures", "", bucket_client)
     store.put("a", b"x")
     bucket_server.fail_next = 1
@@ -183,7 +183,7 @@ def test_bucket_that_comes_back_is_used(bucket_client: storage.Client, bucket_se
     assert store.get("b") == b"y"
 
 
-def test_bucket_that_stays_away_is_an_outage(bucket_client: storage.Client, bucket_server: FakeBucketServer) -> None:
+def test_bucket_that_stays_away_is_an_outage(bucket_client: Client, bucket_server: FakeBucketServer) -> None:
     store = GcsObjectStore("pictures", "", bucket_client, timeout_s=1.0, retry_s=0.5)
     bucket_server.fail_next = 1_000
     with pytest.raises(UnavailableError, match="the bucket did not answer"):
