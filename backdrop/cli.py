@@ -144,16 +144,16 @@ def generate(
 @app.command("contact-sheet")
 def contact_sheet(
     placement: Annotated[str, typer.Argument(help="Placement whose creatives are shown.")] = "square",
-    only: Annotated[list[str] | None, typer.Option(help="Only this item or category; repeatable.")] = None,
+    items: Annotated[list[str] | None, typer.Option("--item", help="Only this item; repeatable, in order.")] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("contact-sheet.jpg"),
     home: Home = None,
 ) -> None:
-    """Put the creatives of a placement on one picture, to judge them by eye."""
-    from backdrop.gallery import sheet_of
+    """Put the creatives of a placement on one picture, a row a product, to judge them by eye."""
+    from beam_pipelines.generate import sheet_of
     from stores import open_objects
 
     settings = _settings(home, None)
-    out.write_bytes(sheet_of(open_objects(settings.objects_location), placement, tuple(only or ())))
+    out.write_bytes(sheet_of(open_objects(settings.objects_location), placement, items=items or ()))
     typer.echo(str(out))
 
 

@@ -1,40 +1,26 @@
 """``backdrop generate`` on the terminal: a progress bar while pictures are made, then what came of it."""
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
 if TYPE_CHECKING:
-    from beam_pipelines.generate import GenerateConfig, GenerateReport, Progress
+    from beam_pipelines.generate import GenerateConfig
 
 
-def generate_with_progress(config: "GenerateConfig") -> "GenerateReport":
-    """Run the batch job; returns its report, which has been printed."""
-    from beam_pipelines.generate import run
+def generate_with_progress(config: "GenerateConfig") -> None:
+    """Run the batch job and print what it did; the bar is for terminals only."""
+    from beam_pipelines.generate import progress_bar, run
 
     console = Console()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("planning", total=None)
-
-        def show(progress: "Progress") -> None:
-            bars.update(task, description=progress.phase, completed=progress.done, total=progress.planned or None)
-
-        report = run(config, show)
-    verb = "would be made" if config.dry_run else "made"
+    with ExitStack() as stack:
+        report = run(config, stack.enter_context(progress_bar(console)) if console.is_terminal else None)
+    made = f"{report.planned:,} pictures would be made" if config.dry_run else f"{report.made:,} pictures made"
     console.print(
-        f"{report.planned if config.dry_run else report.made:,} pictures {verb}, {report.skipped:,} existed, "
-        f"{report.rejected:,} refused by the quality gate, {report.published:,} in the creative index",
+        f"{made}, {report.skipped:,} existed, {report.rejected:,} refused by the quality gate, "
+        f"{report.published:,} in the creative index",
         highlight=False,
     )
     for reason, count in sorted(report.dead_letters.items()):
         console.print(f"{count:,} products left out: {reason}", highlight=False)
-    return report

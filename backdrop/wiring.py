@@ -96,7 +96,7 @@ def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dr
     from beam_pipelines.generate import GenerateConfig
 
     generate = settings.generate
-    options = {} if generate.model_folder is None else {"model_folder": str(generate.model_folder)}
+    options = {} if generate.model_folder is None else {"model": str(generate.model_folder)}
     return GenerateConfig(
         catalogue=str(generate.catalogue),
         prompts=str(generate.prompts),
