@@ -64,14 +64,14 @@ def doctor() -> None:
 
 @app.command()
 def redis(
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 6379,
+    port: Annotated[int, typer.Option(help="Port to listen on (0: any free one).", min=0, max=65535)] = 6379,
     home: Home = None,
 ) -> None:
     """Run a Redis of its own in <home>/redis until Ctrl-C (redis-server on PATH, else the bundled one)."""
     from stores import EmbeddedRedis
 
     settings = _settings(home, None)
-    with EmbeddedRedis(settings.home / "redis", port=port) as server:
+    with EmbeddedRedis(settings.home / "redis", port=port or None) as server:
         typer.echo(f"Redis answers at {server.url}; Ctrl-C ends it")
         ending = {signal.SIGINT, signal.SIGTERM}
         signal.pthread_sigmask(signal.SIG_BLOCK, ending)
@@ -199,16 +199,17 @@ def split(
 
     from stores import PolicyStore, connect
 
-    settings = _settings(None, redis_url)
-    store = PolicyStore(connect(settings.redis_url))
-    current = store.get()
-    changed = replace(
-        current,
-        version=current.version + 1,
-        split=parse_split(shares),
-        default_alpha=current.default_alpha if alpha is None else alpha,
-    )
-    store.put(changed, replacing=current.version)
+    split = parse_split(shares)
+    with connect(_settings(None, redis_url).redis_url) as client:
+        store = PolicyStore(client)
+        current = store.get()
+        changed = replace(
+            current,
+            version=current.version + 1,
+            split=split,
+            default_alpha=current.default_alpha if alpha is None else alpha,
+        )
+        store.put(changed, replacing=current.version)
     typer.echo(
         f"version {changed.version}: " + ", ".join(f"{name} {share:.1%}" for name, share in changed.split.items())
     )
@@ -223,6 +224,9 @@ def parse_split(shares: list[str]) -> dict[str, float]:
     parsed: dict[str, float] = {}
     for word in shares:
         name, _, share = word.partition("=")
+        if name in parsed:
+            message = f"{word!r} names {name} a second time: give each policy one share"
+            raise InvalidInputError(message)
         try:
             parsed[name] = float(share)
         except ValueError as error:

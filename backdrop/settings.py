@@ -179,12 +179,16 @@ def load_settings(**flags: object) -> Settings:
     try:
         return Settings.model_validate(_given(flags))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (got {str(problem['input'])[:80]!r})"
-            for problem in error.errors()
-        )
+        problems = "; ".join(_sentence(problem["loc"], problem["msg"], problem["input"]) for problem in error.errors())
         message = f"settings are not valid: {problems}"
         raise SettingsError(message) from error
+
+
+def _sentence(place: tuple[int | str, ...], what: str, value: object) -> str:
+    """One problem; a source that cannot be read at all has no place and no value."""
+    if not place:
+        return what
+    return f"{'.'.join(map(str, place))}: {what} (got {str(value)[:80]!r})"
 
 
 def _given(flags: dict[str, object]) -> dict[str, object]:

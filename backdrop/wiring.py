@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from backdrop.settings import Settings
 from contracts import ContextSchema, SettingsError, SetupError
@@ -23,7 +24,7 @@ def read_schema(settings: Settings) -> ContextSchema:
     try:
         return ContextSchema.from_json(settings.schema_path.read_bytes())
     except FileNotFoundError as error:
-        message = f"{settings.schema_path} is missing: run `backdrop compile` first"
+        message = f"{settings.schema_path} is missing: run `backdrop features` first"
         raise SettingsError(message) from error
 
 
@@ -32,7 +33,6 @@ def server_config(settings: Settings) -> "ServerConfig":
     from serving import ServerConfig
 
     serve, lineage = settings.serve, settings.lineage
-    is_local = "://" not in settings.objects_location
     return ServerConfig(
         redis_url=settings.redis_url,
         plan_path=settings.plan_path,
@@ -40,7 +40,7 @@ def server_config(settings: Settings) -> "ServerConfig":
         keyring_path=settings.keyring_path,
         host=serve.host,
         port=serve.port,
-        objects_root=Path(settings.objects_location) if is_local else None,
+        objects_root=local_folder(settings.objects_location),
         media_base_url=settings.media_url,
         public_base_url=settings.public_url,
         allowed_hosts=serve.allowed_hosts,
@@ -81,14 +81,25 @@ def find_prism(tools: Path) -> str:
     """Path of the Prism binary: ``BACKDROP_PRISM``, set-up's, or one on PATH.
 
     Raises:
-        SetupError: if there is none.
+        SetupError: if ``BACKDROP_PRISM`` names no program, or there is none.
     """
-    candidates = (os.environ.get("BACKDROP_PRISM"), str(tools / "prism"), shutil.which("prism"))
-    for path in candidates:
-        if path is not None and os.access(path, os.X_OK):
+    named = os.environ.get("BACKDROP_PRISM")
+    if named and not _is_program(Path(named)):
+        message = f"BACKDROP_PRISM names {named!r}, which is not a program: correct it or unset it"
+        raise SetupError(message)
+    for path in (named, str(tools / "prism"), shutil.which("prism")):
+        if path and _is_program(Path(path)):
             return str(Path(path).resolve())
     message = f"Prism, the Beam runner, is not at {tools / 'prism'}: run `make setup`, or set BACKDROP_PRISM"
     raise SetupError(message)
+
+
+def local_folder(objects: str) -> Path | None:
+    """The folder of an object store that is one (a path or ``file:///folder``), or None."""
+    parts = urlsplit(objects)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return None if "://" in objects else Path(objects)
 
 
 def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dry_run: bool) -> "GenerateConfig":
@@ -112,3 +123,7 @@ def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dr
         only=only,
         dry_run=dry_run,
     )
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)

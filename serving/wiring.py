@@ -70,7 +70,8 @@ def preload(config: ServerConfig, clock: Clock) -> Preloaded:
         plan = ReadPlan.from_json(config.plan_path.read_bytes())
         schema = ContextSchema.from_json(config.schema_path.read_bytes())
     except OSError as error:
-        message = f"{error.filename} cannot be read ({error.strerror}): compile the read plan first"
+        what = f"{error.filename} cannot be read ({error.strerror})"
+        message = f"{what}: compile the read plan first with `backdrop features`"
         raise SettingsError(message) from error
     except (FormatError, InvalidInputError) as error:
         raise SettingsError(str(error)) from error
