@@ -53,7 +53,7 @@ class PolicyStore:
         self._client = client
 
     def get(self) -> TrafficPolicy:
-        """The traffic policy in force; the default one if none was ever put.
+        """The traffic policy in force; the default one, as version 0, if none was ever put.
 
         Raises:
             InvalidInputError: if the stored document is damaged.
@@ -113,7 +113,7 @@ class AsyncPolicyStore:
         self._client = client
 
     async def get(self) -> TrafficPolicy:
-        """The traffic policy in force; the default one if none was ever put.
+        """The traffic policy in force; the default one, as version 0, if none was ever put.
 
         Raises:
             InvalidInputError: if the stored document is damaged.
@@ -134,7 +134,7 @@ class AsyncPolicyStore:
 
 
 def _policy(stored: bytes | None) -> TrafficPolicy:
-    return TrafficPolicy() if stored is None else TrafficPolicy.from_json(stored)
+    return TrafficPolicy(version=0) if stored is None else TrafficPolicy.from_json(stored)
 
 
 def _arms(found: Mapping[bytes, bytes]) -> dict[str, ArmStatus]:

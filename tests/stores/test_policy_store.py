@@ -13,7 +13,7 @@ THIRD = TrafficPolicy(version=3, split={ORIGINAL: 0.2, RANDOM: 0.3, LINUCB: 0.5}
 
 
 def test_default_policy_until_one_is_put(redis_client: redis.Redis) -> None:
-    assert PolicyStore(redis_client).get() == TrafficPolicy()
+    assert PolicyStore(redis_client).get() == TrafficPolicy(version=0)
 
 
 def test_policy_put_is_in_force(redis_client: redis.Redis) -> None:
@@ -26,7 +26,7 @@ def test_policy_put_is_in_force(redis_client: redis.Redis) -> None:
 
 def test_only_the_version_seen_is_replaced(redis_client: redis.Redis) -> None:
     store = PolicyStore(redis_client)
-    store.put(TrafficPolicy(version=1), replacing=0)
+    store.put(TrafficPolicy(version=1), replacing=store.get().version)
     store.put(TrafficPolicy(version=2), replacing=1)
     with pytest.raises(StoreError, match="version 2 is in force, not 1"):
         store.put(THIRD, replacing=1)
@@ -92,7 +92,7 @@ async def test_async_reader_reads_the_same(redis_server: EmbeddedRedis, redis_cl
     store = PolicyStore(redis_client)
     client = connect_async(redis_server.url, timeout_s=5.0)
     reader = AsyncPolicyStore(client)
-    assert await reader.get() == TrafficPolicy()
+    assert await reader.get() == TrafficPolicy(version=0)
     store.put(THIRD)
     store.set_arm("sofas", "oak", ArmStatus("paused", {"surface": "oak"}))
     assert await reader.get() == THIRD
