@@ -1,0 +1,221 @@
+"""Settings to parts: every value arrives where it is used, in its unit."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backdrop.settings import Settings, load_settings
+from backdrop.wiring import find_prism, generate_config, learn_config, local_folder, read_schema, server_config
+from contracts import Bias, ContextSchema, InvalidInputError, LineageSettings, Present, SettingsError, SetupError
+from stores import open_objects
+
+SCHEMA = ContextSchema((Bias(), Present("user_profile:device")))
+LINEAGE = {"id": "autumn", "window_s": 10, "attribution_s": 20.5, "grace_s": 0.25, "shards": 3, "gamma": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("BACKDROP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[..., Path]:
+    def make(name: str, mode: int = 0o755) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(mode)
+        return path
+
+    return make
+
+
+def settings_of(home: Path, **flags: object) -> Settings:
+    return load_settings(home=home, tools=home / "tools", **flags)
+
+
+def compiled(home: Path, **flags: object) -> Settings:
+    settings = settings_of(home, **flags)
+    settings.schema_path.parent.mkdir(parents=True)
+    settings.schema_path.write_bytes(SCHEMA.to_json())
+    return settings
+
+
+def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
+    config = server_config(
+        settings_of(
+            tmp_path,
+            redis_url="redis://127.0.0.1:7000/3",
+            partitions=9,
+            objects_uri="gs://bucket/shop",
+            lineage=LINEAGE,
+            serve={
+                "host": "0.0.0.0",
+                "port": 9001,
+                "public_url": "https://ads.example",
+                "media_url": "https://cdn.example/shop",
+                "allowed_hosts": ("shop.example",),
+                "redis_deadline_ms": 35,
+                "body_limit_bytes": 2048,
+                "studio": False,
+            },
+        )
+    )
+    assert (config.redis_url, config.host, config.port) == ("redis://127.0.0.1:7000/3", "0.0.0.0", 9001)
+    assert (config.window_ms, config.attribution_ms, config.grace_ms) == (10_000, 20_500, 250)
+    assert (config.partitions, config.read_deadline_ms, config.body_limit_bytes) == (9, 35, 2048)
+    assert (config.public_base_url, config.media_base_url) == ("https://ads.example", "https://cdn.example/shop")
+    assert config.allowed_hosts == ("shop.example",)
+    assert config.objects_root is None
+    assert not config.studio
+
+
+def test_the_servers_files_and_pictures_lie_at_home_unless_said_otherwise(tmp_path: Path) -> None:
+    config = server_config(settings_of(tmp_path, serve={"port": 9001}))
+    assert config.plan_path == tmp_path / "features/plan.json"
+    assert config.schema_path == tmp_path / "features/context.json"
+    assert config.keyring_path == tmp_path / "keys/keyring.json"
+    assert config.objects_root == tmp_path / "objects"
+    assert config.media_base_url == "http://127.0.0.1:9001/media"
+    assert config.base_url == "http://127.0.0.1:9001"
+    assert config.studio
+
+
+def test_a_server_needs_a_port(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="port = 0"):
+        server_config(settings_of(tmp_path, serve={"port": 0}))
+
+
+@pytest.mark.parametrize("uri", ["{folder}", "file://{folder}"])
+def test_pictures_are_served_from_where_they_are_written(uri: str, tmp_path: Path) -> None:
+    uri = uri.format(folder=tmp_path / "pictures")
+    open_objects(uri).put_if_absent("creatives/ab/ab.jpg", b"picture", "image/jpeg")
+    folder = local_folder(uri)
+    assert folder is not None
+    assert (folder / "creatives/ab/ab.jpg").read_bytes() == b"picture"
+
+
+def test_a_bucket_is_no_folder() -> None:
+    assert local_folder("gs://bucket/shop") is None
+
+
+def test_the_learner_gets_what_is_set_and_the_compiled_schema(tmp_path: Path, program: Callable[..., Path]) -> None:
+    prism = program("tools/prism")
+    config = learn_config(
+        compiled(
+            tmp_path,
+            redis_url="redis://127.0.0.1:7000/3",
+            partitions=9,
+            lineage=LINEAGE,
+            learn={"flush_ms": 250, "ridge": 2.5},
+        )
+    )
+    assert (config.redis_url, config.lineage, config.prism_path) == ("redis://127.0.0.1:7000/3", "autumn", str(prism))
+    assert config.settings == LineageSettings(SCHEMA.hash, SCHEMA.d, 10_000, 20_500, 250, 3, 0.5)
+    assert (config.partitions, config.flush_ms, config.ridge, config.runner) == (9, 250, 2.5, "prism")
+    assert config.archive_uri == str(tmp_path / "objects")
+
+
+def test_a_learner_without_archive_writes_to_no_object_store(tmp_path: Path, program: Callable[..., Path]) -> None:
+    program("tools/prism")
+    assert learn_config(compiled(tmp_path, learn={"archive": False})).archive_uri == ""
+
+
+def test_server_and_learner_agree_on_what_counts(tmp_path: Path, program: Callable[..., Path]) -> None:
+    program("tools/prism")
+    settings = compiled(tmp_path, lineage=LINEAGE, partitions=2)
+    server, learner = server_config(settings), learn_config(settings)
+    for name in ("window_ms", "attribution_ms", "grace_ms"):
+        assert getattr(server, name) == getattr(learner.settings, name)
+    assert (server.partitions, server.redis_url) == (learner.partitions, learner.redis_url)
+
+
+def test_a_learner_without_compiled_features_is_told_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"context\.json is missing: run `backdrop features`"):
+        learn_config(settings_of(tmp_path))
+
+
+def test_a_damaged_schema_is_refused(tmp_path: Path) -> None:
+    settings = compiled(tmp_path)
+    settings.schema_path.write_bytes(SCHEMA.to_json().replace(SCHEMA.hash.encode(), b"0" * 16))
+    with pytest.raises(InvalidInputError, match="compile it again"):
+        read_schema(settings)
+
+
+def test_prism_is_the_one_named_then_set_ups_then_the_one_on_path(
+    tmp_path: Path, program: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_path = program("bin/prism")
+    assert find_prism(tmp_path / "tools") == str(on_path)
+    of_setup = program("tools/prism")
+    assert find_prism(tmp_path / "tools") == str(of_setup)
+    named = program("elsewhere/my-prism")
+    monkeypatch.setenv("BACKDROP_PRISM", str(named))
+    assert find_prism(tmp_path / "tools") == str(named)
+
+
+def test_what_cannot_be_run_is_passed_over(tmp_path: Path, program: Callable[..., Path]) -> None:
+    program("tools/prism", mode=0o644)
+    on_path = program("bin/prism")
+    assert find_prism(tmp_path / "tools") == str(on_path)
+    (tmp_path / "others/prism").mkdir(parents=True)
+    assert find_prism(tmp_path / "others") == str(on_path)
+
+
+def test_a_link_to_prism_is_followed(tmp_path: Path, program: Callable[..., Path]) -> None:
+    real = program("opt/beam/prism")
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/prism").symlink_to(real)
+    assert find_prism(tmp_path / "tools") == str(real)
+
+
+def test_no_prism_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"is not at .*tools/prism: run `make setup`, or set BACKDROP_PRISM"):
+        find_prism(tmp_path / "tools")
+
+
+def test_a_wrongly_named_prism_is_refused_though_there_is_another(
+    tmp_path: Path, program: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("tools/prism")
+    monkeypatch.setenv("BACKDROP_PRISM", "/nowhere/prism")
+    with pytest.raises(SetupError, match="BACKDROP_PRISM names '/nowhere/prism'"):
+        find_prism(tmp_path / "tools")
+
+
+def test_the_generation_job_gets_what_is_set(tmp_path: Path) -> None:
+    settings = settings_of(
+        tmp_path,
+        redis_url="redis://127.0.0.1:7000/3",
+        weights=tmp_path / "weights",
+        generate={
+            "catalogue": "shop/products.parquet",
+            "prompts": "shop/prompts.yaml",
+            "placements": "shop/placements.yaml",
+            "backend": "diffusers",
+            "model_folder": "models/sd",
+            "workers": 5,
+        },
+        serve={"media_url": "https://cdn.example"},
+    )
+    config = generate_config(settings, limit=7, only=("lamps",), dry_run=True)
+    assert (config.catalogue, config.prompts, config.placements) == (
+        "shop/products.parquet",
+        "shop/prompts.yaml",
+        "shop/placements.yaml",
+    )
+    assert (config.objects_uri, config.media_base_url) == (str(tmp_path / "objects"), "https://cdn.example")
+    assert (config.redis_url, config.weights) == ("redis://127.0.0.1:7000/3", str(tmp_path / "weights/u2netp.onnx"))
+    assert (config.backend, dict(config.backend_options), config.workers) == ("diffusers", {"model": "models/sd"}, 5)
+    assert (config.limit, config.only, config.dry_run) == (7, ("lamps",), True)
+
+
+def test_by_default_the_demos_catalogue_is_painted_by_the_procedural_backend(tmp_path: Path) -> None:
+    config = generate_config(settings_of(tmp_path), limit=0, only=(), dry_run=False)
+    assert (config.backend, dict(config.backend_options)) == ("procedural", {})
+    assert all(Path(path).is_file() for path in (config.catalogue, config.prompts, config.placements))
