@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from contracts import Position, StoreError
+from contracts import FormatError, Position, StoreError
 from serving.facts import Signed, blobs_of
 from serving.metrics import Metrics
 
@@ -130,14 +130,28 @@ class EventBuffer:
     async def _flush(self) -> None:
         if not self._unsent:
             batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
-            self._unsent.extend(blobs_of(batch))
-            self._unsent_facts = len(batch)
-        while self._unsent:
-            blob, facts = self._unsent[0]
-            await self._append([blob])
-            self._unsent.popleft()
-            self._unsent_facts -= facts
-        self._metrics.buffered_facts.set(len(self))
+            self._unsent.extend(self._encoded(batch))
+            self._unsent_facts = sum(facts for _, facts in self._unsent)
+        try:
+            while self._unsent:
+                blob, facts = self._unsent[0]
+                await self._append([blob])
+                self._unsent.popleft()
+                self._unsent_facts -= facts
+        finally:
+            self._metrics.buffered_facts.set(len(self))
+
+    def _encoded(self, batch: Sequence[Signed]) -> list[tuple[bytes, int]]:
+        """The batch as blobs; facts that cannot be encoded are dropped and counted: the rest goes on."""
+        try:
+            return blobs_of(batch)
+        except (FormatError, ValueError) as error:
+            if len(batch) == 1:
+                self._metrics.dropped("not_encodable", 1)
+                _log.error("fact_not_encodable", error=str(error))
+                return []
+        half = len(batch) // 2
+        return [*self._encoded(batch[:half]), *self._encoded(batch[half:])]
 
     async def _append(self, blobs: Sequence[bytes]) -> None:
         self._partition = (self._partition + 1) % self._partitions

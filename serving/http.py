@@ -134,17 +134,13 @@ async def read_body(request: Request, limit_bytes: int, timeout_ms: int) -> byte
     for name, value in request.headers:
         if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
             raise _too_large(limit_bytes)
-    message = await request.receive()
-    # Nearly all bodies come in one piece: only the others need a timer.
-    if message.get("more_body", False):
-        try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                body = await _read_rest(request.receive, message, limit_bytes)
-        except TimeoutError:
-            detail = f"the body did not arrive within {timeout_ms} ms"
-            raise RequestError(408, "slow_body", detail, ((b"connection", b"close"),)) from None
-    else:
-        body = _piece(message)
+    try:
+        # Over the first piece, too: a client may announce a body and never send any of it.
+        async with asyncio.timeout(timeout_ms / 1000):
+            body = await _read_whole(request.receive, limit_bytes)
+    except TimeoutError:
+        detail = f"the body did not arrive within {timeout_ms} ms"
+        raise RequestError(408, "slow_body", detail, ((b"connection", b"close"),)) from None
     if len(body) > limit_bytes:
         raise _too_large(limit_bytes)
     if not body:
@@ -152,8 +148,9 @@ async def read_body(request: Request, limit_bytes: int, timeout_ms: int) -> byte
     return body
 
 
-async def _read_rest(receive: Receive, first: Message, limit_bytes: int) -> bytes:
-    pieces, message = [_piece(first)], first
+async def _read_whole(receive: Receive, limit_bytes: int) -> bytes:
+    message = await receive()
+    pieces = [_piece(message)]
     size = len(pieces[0])
     while message.get("more_body", False):
         message = await receive()

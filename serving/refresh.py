@@ -14,7 +14,7 @@ from serving.choice import ServedPack
 from serving.metrics import Metrics
 
 ACTIVE = "active"
-MAX_CATEGORIES = 10_000
+MAX_WANTED = 1_000
 
 _log = structlog.get_logger("serving.refresh")
 
@@ -80,7 +80,10 @@ class PolicyTable:
         return found
 
     async def refresh(self) -> None:
-        """Read the policy and the arms of all categories seen so far."""
+        """Read the policy and the arms of all categories seen so far.
+
+        Requests may name any category: only those that have arms in the store are kept from one round to the next.
+        """
         self.traffic = await self._source.get()
         for category in sorted(self._wanted | self._inactive.keys()):
             try:
@@ -89,13 +92,16 @@ class PolicyTable:
                 # One damaged entry must not freeze the split and every other category.
                 _log.error("arms_damaged", category=category, error=str(error))
                 continue
-            self._inactive[category] = frozenset(arm for arm, state in arms.items() if state.status != ACTIVE)
-        self._wanted -= self._inactive.keys()
+            if arms:
+                self._inactive[category] = frozenset(arm for arm, state in arms.items() if state.status != ACTIVE)
+            else:
+                self._inactive.pop(category, None)
+            self._wanted.discard(category)
         self.loaded = True
 
     def want(self, category: str) -> None:
         """Read this category's arms at the next refresh."""
-        if category not in self._inactive and len(self._wanted) < MAX_CATEGORIES:
+        if category not in self._inactive and len(self._wanted) < MAX_WANTED:
             self._wanted.add(category)
 
 

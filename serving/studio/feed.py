@@ -120,6 +120,10 @@ class Studio:
             except BackdropError as error:
                 _log.info("studio_waits", error=str(error))
                 more = False
+            except Exception:
+                # A defect must not end the task: the page would stand still and say nothing.
+                _log.exception("studio_broke")
+                more = False
             if not more:
                 await asyncio.sleep(_POLL_S)
 

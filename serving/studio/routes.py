@@ -28,6 +28,7 @@ _PAGE_HEADERS: Headers = (
     (b"referrer-policy", b"no-referrer"),
 )
 _FIELDS = 10
+_LIMIT_DIGITS = 3
 
 
 def studio_routes(studio: Studio | None) -> list[Route]:
@@ -71,6 +72,7 @@ def _query(query: bytes) -> Mapping[str, str]:
 
 def _wanted(query: Mapping[str, str]) -> Wanted:
     limit = query.get("limit", "12")
-    if not (limit.isascii() and limit.isdigit()) or not 0 < int(limit[:6]) <= MAX_SLOTS:
+    # Judged by its length first: a number of thousands of digits cannot even be read.
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= _LIMIT_DIGITS) or not 0 < int(limit) <= MAX_SLOTS:
         raise RequestError(400, "bad_query", f"limit = {limit[:20]!r}: use a number from 1 to {MAX_SLOTS}")
     return Wanted(query.get("category", ""), query.get("placement", ""), query.get("text", ""), int(limit))

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -121,6 +122,22 @@ async def test_a_lost_answer_repeats_facts_but_loses_none() -> None:
     await buffer.close(task, 5)
     assert set(log.ids()) == {fact.fact.decision_id for fact in facts}
     assert len(log.ids()) == 30
+
+
+async def test_a_fact_that_cannot_be_encoded_is_counted_and_the_others_arrive() -> None:
+    log, metrics = FlakyLog(), Metrics()
+    buffer = a_buffer(log, metrics)
+    good = [a_fact() for _ in range(9)]
+    odd = a_fact()
+    # No context: d = 0, which no batch can have.
+    broken = replace(odd, fact=replace(odd.fact, eligible=(), context=b"\1"))
+    for fact in (*good[:4], broken, *good[4:]):
+        assert buffer.put(fact)
+    task = asyncio.create_task(buffer.run())
+    await buffer.close(task, 5)
+    assert sorted(log.ids()) == sorted(fact.fact.decision_id for fact in good)
+    assert b'backdrop_dropped_facts_total{reason="not_encodable"} 1.0' in metrics.render()
+    assert b"backdrop_buffered_facts 0.0" in metrics.render()
 
 
 async def test_overflow_is_refused_and_counted() -> None:

@@ -1,8 +1,10 @@
+import asyncio
 import io
 import json
 import socket
 import time
 import uuid
+from collections.abc import MutableMapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 
 from contracts.token import MAX_PAYLOAD_BYTES
 from serving.events import PIXEL
+from serving.http import Request, RequestError, read_body
 from stores import EmbeddedRedis
 from tests.serving.world import ServerProcess, facts_in_log
 
@@ -243,6 +246,16 @@ def test_bodies_may_come_in_pieces_but_not_without_end(server: ServerProcess) ->
         for size in (*[16384] * 16, 1):
             connection.sendall(b"%x\r\n%b\r\n" % (size, b" " * size))
         assert connection.recv(65536).startswith(b"HTTP/1.1 413")
+
+
+async def test_a_body_that_never_comes_is_not_waited_for() -> None:
+    async def silent() -> MutableMapping[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    with pytest.raises(RequestError) as refused:
+        await read_body(Request("/", "", b"", [(b"content-length", b"9")], silent), limit_bytes=99, timeout_ms=20)
+    assert (refused.value.status, refused.value.reason) == (408, "slow_body")
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

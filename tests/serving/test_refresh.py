@@ -8,7 +8,7 @@ import pytest
 from contracts import ManualClock, TrafficPolicy, UnavailableError
 from learner import ArmStats, LinUCB
 from serving.metrics import Metrics
-from serving.refresh import ClockCheck, PackTable, PolicyTable, Refresher
+from serving.refresh import MAX_WANTED, ClockCheck, PackTable, PolicyTable, Refresher
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Policies:
     def __init__(self) -> None:
         self.traffic = TrafficPolicy(version=2)
         self.states: dict[str, dict[str, Arm]] = {}
+        self.asked: list[str] = []
         self.away = False
 
     async def get(self) -> TrafficPolicy:
@@ -29,6 +30,7 @@ class Policies:
         return self.traffic
 
     async def arms(self, category: str) -> Mapping[str, Arm]:
+        self.asked.append(category)
         return self.states.get(category, {})
 
 
@@ -118,6 +120,24 @@ async def test_policy_and_paused_arms_are_followed() -> None:
     source.states["sofas"]["oak"] = Arm("active")
     await table.refresh()
     assert table.inactive("sofas") == {"sand"}
+
+
+async def test_categories_that_requests_make_up_are_not_kept() -> None:
+    source = Policies()
+    table = PolicyTable(source)
+    source.states = {"sofas": {"oak": Arm("paused")}}
+    table.want("sofas")
+    for number in range(3 * MAX_WANTED):
+        assert table.inactive(f"made-up-{number}") == frozenset()
+    await table.refresh()
+    assert len(source.asked) <= MAX_WANTED
+    source.asked.clear()
+    await table.refresh()
+    assert source.asked == ["sofas"]
+    assert table.inactive("sofas") == {"oak"}
+    source.states.clear()
+    await table.refresh()
+    assert table.inactive("sofas") == frozenset()
 
 
 class LogClock:

@@ -113,6 +113,12 @@ def test_data_is_filtered(busy: ServerProcess) -> None:
     assert ([slot["item"] for slot in found["slots"]], found["slot_count"]) == (["armchair-wing"], 2)
 
 
+@pytest.mark.parametrize("limit", ["0", "61", "-1", "x", "0000019999999", "9" * 5_000, "%C2%B2"])
+def test_a_limit_out_of_range_is_refused(busy: ServerProcess, limit: str) -> None:
+    reply = busy.get(f"/studio/data.json?limit={limit}")
+    assert (reply.status, reply.json()["error"]) == (400, "bad_query")
+
+
 def test_a_server_without_the_studio_says_so(shop_redis: EmbeddedRedis, tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "server", shop_redis.url) as plain:
         reply = plain.get("/studio")
