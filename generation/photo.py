@@ -36,7 +36,14 @@ def read_photo_bytes(uri: str, base: Path) -> bytes:
     Raises:
         InvalidInputError: missing, too large, or of a scheme that is not read yet.
     """
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        message = f"image_uri {uri!r} is no path and no URI ({error})"
+        raise InvalidInputError(message) from error
+    if "\0" in unquote(uri):
+        message = f"image_uri {uri!r} holds a NUL character, which no path can"
+        raise InvalidInputError(message)
     if parts.scheme not in {"", "file"}:
         message = f"image_uri {uri!r}: scheme {parts.scheme!r} is not supported, use a path or a file: URI"
         raise InvalidInputError(message)
@@ -74,9 +81,11 @@ def decode_photo(data: bytes) -> Photo:
     except UnidentifiedImageError as error:
         message = f"not an image ({len(data)} bytes that no known format claims)"
         raise InvalidInputError(message) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, InvalidInputError):
-            raise
+    except InvalidInputError:
+        raise
+    except Exception as error:
+        # Pillow's plugins raise nearly anything on damaged files (TypeError, struct.error, ...): one bad photo
+        # must not end the job of all the others.
         message = f"image is damaged: {error}"
         raise InvalidInputError(message) from error
     return Photo(rgb, alpha, hashlib.sha256(data).hexdigest())

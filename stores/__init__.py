@@ -19,7 +19,7 @@ from stores.dead_letters import DeadLetter, DeadLetters
 from stores.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from stores.features import OnlineReader, OnlineRow
 from stores.file_log import FileEventLog
-from stores.objects import FileObjectStore, ObjectStore, check_path, open_objects
+from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
 from stores.statistics import AsyncPackStore, CategoryFacts, CategoryState, Delta, StatisticsStore
@@ -52,6 +52,7 @@ __all__ = [
     "connect",
     "connect_async",
     "decode_ref",
+    "discard_unfinished",
     "encode_ref",
     "find_redis_server",
     "open_objects",

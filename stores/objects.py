@@ -178,7 +178,8 @@ class FileObjectStore:
         folder = self._root.resolve() / _PARTIAL
         folder.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = folder / secrets.token_hex(16)
+        # The process group in the name lets whoever killed that group clear up after it.
+        partial = folder / f"{os.getpgrp()}-{secrets.token_hex(16)}"
         try:
             with partial.open("xb") as file:
                 file.write(data)
@@ -210,6 +211,18 @@ def open_objects(uri: str, base_url: str = "") -> ObjectStore:
         return FileObjectStore(Path(uri), base_url)
     message = f"object store {uri!r} is not known: use a folder, file:///folder or gs://bucket/prefix"
     raise InvalidInputError(message)
+
+
+def discard_unfinished(uri: str, group: int) -> None:
+    """Remove what processes of a group of this machine left half-written in the store at ``uri`` when killed.
+
+    Buckets hold nothing unfinished.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme in {"", "file"}:
+        folder = Path(unquote(parts.path) if parts.scheme else uri) / _PARTIAL
+        for partial in folder.glob(f"{group}-*"):
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 
 from beam_pipelines.generate.job import main
-from beam_pipelines.generate.lifeline import die_with_parent
 
 if __name__ == "__main__":
-    die_with_parent()
     sys.exit(main(Path(sys.argv[1])))

@@ -12,6 +12,8 @@ from pathlib import Path
 import contracts
 from beam_pipelines.generate.config import GenerateConfig, GenerateReport, Progress
 from contracts import BackdropError
+from stores import discard_unfinished
+from stores.child import start_child
 
 _POLL_S = 0.2
 _LOG_LINES = 12
@@ -31,18 +33,18 @@ def run(config: GenerateConfig, progress: Callable[[Progress], None] | None = No
         (folder / "done").mkdir()
         (folder / "config.json").write_text(config.to_json())
         with open(folder / "log", "wb") as log:
-            child = subprocess.Popen(
+            child = start_child(
                 [sys.executable, "-m", "beam_pipelines.generate", name],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
-                start_new_session=True,
+                on_parent_death=signal.SIGKILL,
+                output=log,
+                environment={"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
             )
         try:
             _watch(child, folder, progress)
         finally:
             _end(child)
+            # Its workers were killed as they stood, perhaps in the middle of a picture.
+            discard_unfinished(config.objects_uri, child.pid)
         return _outcome(folder, child.returncode)
 
 

@@ -66,6 +66,15 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
+def tiff_with_an_empty_second_page() -> bytes:
+    """A TIFF whose directory names a next one without any entry: Pillow raises TypeError for it."""
+    data = bytearray(encoded(photo_pixels(48, 48), "TIFF"))
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, directory)
+    struct.pack_into("<I", data, directory + 2 + 12 * entries, len(data))
+    return bytes(data) + bytes(6)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -75,6 +84,7 @@ def png_header(width: int, height: int) -> bytes:
         (encoded(photo_pixels(200, 200), "JPEG")[:1500], "damaged"),
         (encoded(photo_pixels(200, 200), "PNG")[:200], "damaged"),
         (encoded(np.zeros((1, 1, 3), np.uint8)), "at least 32"),
+        (tiff_with_an_empty_second_page(), "damaged"),
         (png_header(20_000, 20_000), "the limit is|more than"),
         (png_header(9_000, 9_000), "81000000|the limit is"),
     ],
@@ -100,3 +110,6 @@ def test_reading_says_what_is_wrong(tmp_path: Path) -> None:
         read_photo_bytes("missing.png", tmp_path)
     with pytest.raises(InvalidInputError, match="not supported"):
         read_photo_bytes("ftp://x/y.png", tmp_path)
+    for uri in ("a\0b.png", "file:///a%00b.png", "//[x/y.png"):
+        with pytest.raises(InvalidInputError, match="image_uri"):
+            read_photo_bytes(uri, tmp_path)

@@ -6,7 +6,7 @@ import pytest
 from google.cloud.storage import Client
 
 from contracts import InvalidInputError, StoreError, UnavailableError
-from stores import FileObjectStore, ObjectStore, open_objects
+from stores import FileObjectStore, ObjectStore, discard_unfinished, open_objects
 from stores.objects import MAX_OBJECT_BYTES, MAX_PATH_CHARS
 from stores.objects_gcs import GcsObjectStore
 from tests.stores.fake_bucket import FakeBucketServer
@@ -138,6 +138,21 @@ def test_no_partial_file_stays_or_is_listed(tmp_path: Path) -> None:
     (tmp_path / ".partial" / "left-by-a-crash").write_bytes(b"half")
     assert list(store.list()) == ["a/b"]
     assert [path.name for path in (tmp_path / ".partial").iterdir()] == ["left-by-a-crash"]
+
+
+def test_what_a_killed_group_left_unfinished_can_be_removed(tmp_path: Path) -> None:
+    store = FileObjectStore(tmp_path)
+    store.put_if_absent("a/b", b"x")
+    mine, other = tmp_path / ".partial" / f"{os.getpgrp()}-0", tmp_path / ".partial" / "1-0"
+    for path in (mine, other):
+        path.write_bytes(b"half")
+    discard_unfinished(str(tmp_path), os.getpgrp())
+    assert [path.name for path in (tmp_path / ".partial").iterdir()] == ["1-0"]
+    discard_unfinished(tmp_path.as_uri(), 1)
+    discard_unfinished("gs://bucket/prefix", 1)
+    discard_unfinished(str(tmp_path / "nowhere"), 1)
+    assert not list((tmp_path / ".partial").iterdir())
+    assert store.get("a/b") == b"x"
 
 
 def test_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
