@@ -93,11 +93,15 @@ def own_home(home: Path) -> Iterator[Path]:
     """Hold the state folder for this run alone, cleared of an earlier run's state; yields its absolute path.
 
     Raises:
-        SetupError: if another run holds it, or it cannot be written.
+        SetupError: if another run holds it, it cannot be written, or it holds files that are not a demo's.
     """
     home = home.resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
+        if any(home.iterdir()) and not (home / "lock").exists():
+            # Folders named keys or redis may be anybody's: a run must not clear those.
+            message = f"{home} holds files that are not a demo's: choose an empty or a new folder with --home"
+            raise SetupError(message)
         lock = (home / "lock").open("w")
     except OSError as error:
         message = f"{home} cannot be written ({error.strerror}): choose another folder with --home"

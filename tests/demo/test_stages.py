@@ -20,13 +20,28 @@ def test_a_home_is_held_by_one_run(tmp_path: Path) -> None:
 
 
 def test_a_home_is_cleared_of_the_last_run_but_keeps_its_pictures(tmp_path: Path) -> None:
-    for name in ("redis/appendonlydir/x", "logs/serve.log", "objects/archive/0/a", "objects/creatives/ab/c.webp"):
+    for name in (
+        "lock",
+        "redis/appendonlydir/x",
+        "logs/serve.log",
+        "objects/archive/0/a",
+        "objects/creatives/ab/c.webp",
+    ):
         path = tmp_path / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
     with own_home(tmp_path):
         left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"lock", "objects/creatives/ab/c.webp"}
+
+
+def test_a_folder_that_is_somebody_elses_is_not_cleared(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "keyring.json").write_text("precious")
+    with pytest.raises(SetupError, match="not a demo's"), own_home(tmp_path):
+        pass
+    assert (tmp_path / "keys" / "keyring.json").read_text() == "precious"
+    assert not (tmp_path / "lock").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
