@@ -72,7 +72,8 @@ class StatisticsStore:
     def __init__(self, client: redis.Redis, lineage: str, *, run_id: str = "") -> None:
         """Use ``client`` (replies as bytes) for lineage ``lineage``.
 
-        With a ``run_id``, writes of statistics raise ``LineageError`` once Redis is another process than that.
+        With a ``run_id``, writes of statistics and of the low watermark raise ``LineageError`` once Redis is another
+        process than that.
         """
         self._client = client
         self._run_id = run_id
@@ -118,8 +119,16 @@ class StatisticsStore:
         return NEVER if stored is None else int(stored)
 
     def raise_low_watermark(self, watermark_ms: int) -> int:
-        """Let the low watermark rise to ``watermark_ms``, never fall; returns what it is now."""
-        return int(self._run("raise_field", [keys.lineage(self.lineage)], [_LOW_WATERMARK, watermark_ms]))
+        """Let the low watermark rise to ``watermark_ms``, never fall; returns what it is now.
+
+        Raises:
+            LineageError: if Redis is another process than at the start: it may have lost what was published, and a
+                learner that starts again from a watermark raised now would not read that.
+        """
+        values: list[str | bytes | int] = [self._run_id, _LOW_WATERMARK, watermark_ms]
+        answer, found = self._run("raise_field", [keys.lineage(self.lineage)], values)
+        self._require_same_run(answer, found)
+        return int(found)
 
     def categories(self) -> tuple[str, ...]:
         """Categories with statistics, ascending."""

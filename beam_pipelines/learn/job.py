@@ -42,7 +42,7 @@ class LearnFromFrames(beam.PTransform[Any, Any]):
         return (
             (closed, ticks)
             | "Times" >> _flatten()
-            | "StoreLowWatermark" >> _stage(StoreLowWatermark(lineage, url), bytes)
+            | "StoreLowWatermark" >> _stage(StoreLowWatermark(lineage, url, run_id=self.run_id), bytes)
         )
 
 

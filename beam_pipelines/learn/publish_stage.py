@@ -138,21 +138,25 @@ class PublishModel(beam.DoFn):
 
 
 class StoreLowWatermark(beam.DoFn):
-    """Stores, under a single key, the log time up to which all earlier stages are done; it only rises."""
+    """Stores, under a single key, the log time up to which all earlier stages are done; it only rises.
+
+    Only in the Redis process that they wrote to: another one may have lost their last writes.
+    """
 
     ARMED = beam.DoFn.StateParam(ReadModifyWriteStateSpec("armed", coders.VarIntCoder()))
     LATEST = beam.DoFn.StateParam(ReadModifyWriteStateSpec("latest", coders.VarIntCoder()))
     STORE_SPEC = TimerSpec("store", TimeDomain.WATERMARK)
     STORE = beam.DoFn.TimerParam(STORE_SPEC)
 
-    def __init__(self, lineage: str, redis_url: str) -> None:
+    def __init__(self, lineage: str, redis_url: str, *, run_id: str) -> None:
         self._lineage = lineage
         self._redis_url = redis_url
+        self._run_id = run_id
         self._store: StatisticsStore | None = None
 
     def setup(self) -> None:
         """Connect."""
-        self._store = StatisticsStore(connect(self._redis_url), self._lineage)
+        self._store = StatisticsStore(connect(self._redis_url), self._lineage, run_id=self._run_id)
 
     def process(
         self,

@@ -146,7 +146,11 @@ def test_another_redis_process_is_noticed_by_every_write(redis_client: redis.Red
         elsewhere.put_deltas("lamps", [Delta(0, 0, 2, b"y")])
     with pytest.raises(LineageError, match="older dataset"):
         elsewhere.close("lamps", seen=-1, through=0, facts=1, base=b"z")
+    with pytest.raises(LineageError, match="older dataset"):
+        elsewhere.raise_low_watermark(500)
     assert here.state("lamps").deltas == {"0:0": (1, b"x")}
+    assert here.low_watermark() == -1
+    assert here.raise_low_watermark(400) == 400
 
 
 def test_the_tally_counts_each_position_once(store: StatisticsStore) -> None:
