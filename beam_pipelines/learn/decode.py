@@ -37,6 +37,7 @@ BAD_NAME = "bad_name"
 
 _VERDICTS = {COUNTS: COUNTING, **REASONS}
 _MAX_MS = 1 << 48
+_INT64_MAX = (1 << 63) - 1
 _UUID_VERSION = 7
 _VARIANT = 0b10
 _NAMES = ("category", "policy", "arm", "placement")
@@ -135,20 +136,20 @@ def _columns(batch: FactBatch, append_ms: int) -> tuple[FactColumns, dict[str, i
 
 def _groups(batch: FactBatch) -> tuple[NDArray[np.int32], tuple[Group, ...], NDArray[np.bool_]]:
     """Group of each fact, the distinct groups, and whether all names of a fact's group may be used."""
-    combined = np.zeros(len(batch), dtype=np.int64)
     columns = [batch.coded(name) for name in _NAMES]
+    combined, bound = np.zeros(len(batch), dtype=np.int64), 1
     for codes, names in columns:
+        bound *= max(len(names), 1)
+        if bound > _INT64_MAX:
+            # Dictionaries may be longer than the batch: numbered afresh, what is there so far is below its length.
+            combined = np.unique(combined, return_inverse=True)[1].astype(np.int64)
+            bound = max(len(batch), 1) * max(len(names), 1)
         combined = combined * max(len(names), 1) + codes
-    distinct, group = np.unique(combined, return_inverse=True)
+    _, first, group = np.unique(combined, return_index=True, return_inverse=True)
     groups: list[Group] = []
     valid: list[bool] = []
-    for code in distinct.tolist():
-        picked: list[str | None] = []
-        rest = code
-        for _, names in reversed(columns):
-            rest, place = divmod(rest, max(len(names), 1))
-            picked.append(names[place])
-        category, policy, arm, placement = (name or "" for name in reversed(picked))
+    for row in first.tolist():
+        category, policy, arm, placement = (names[codes[row]] or "" for codes, names in columns)
         groups.append((category, policy, arm, placement))
         valid.append(all(_is_name(name) for name in (category, policy, arm, placement)))
     named = np.array(valid, dtype=np.bool_)[group] if valid else np.zeros(0, dtype=np.bool_)

@@ -3,10 +3,12 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from beam_pipelines.learn.decode import Decoded, decode_entries
 from contracts import Fact, LogEntry, Position
+from contracts.ipc import read_stream, write_stream
 from tests.beam_pipelines.facts import T0, batch, click_on, decision, settings_of
 
 SETTINGS = settings_of()
@@ -70,6 +72,25 @@ def test_another_schema_is_skipped_and_counted_but_is_no_poison() -> None:
     found = decoded(batch([GOOD, decision(T0, 2)], schema_hash="other"), batch([decision(T0, 4, d=4)], 4, "other"))
     assert found.poison == ()
     assert [dict(tally) for tally in found.tallies] == [{"other_schema": 2}, {"other_schema": 1}]
+
+
+def test_names_are_found_in_dictionaries_of_any_length() -> None:
+    # 2**17 names in each of four columns: numbering every combination of them would take 68 bits.
+    facts, metadata = read_stream(batch([GOOD, decision(T0, 2, category="chairs")]))
+    spare = [f"spare-{i}" for i in range(1 << 17)]
+    columns = [
+        pa.DictionaryArray.from_arrays(
+            pa.array(column.indices.to_numpy() + len(spare), pa.int32()), spare + column.dictionary.to_pylist()
+        )
+        if name in {"category", "policy", "arm", "placement"}
+        else column
+        for name, column in zip(facts.schema.names, facts.columns, strict=True)
+    ]
+    found = decoded(write_stream(pa.RecordBatch.from_arrays(columns, schema=facts.schema), metadata))
+    plain = decoded(batch([GOOD, decision(T0, 2, category="chairs")]))
+    named = [found.counting.groups[code] for code in found.counting.group]
+    assert named == [plain.counting.groups[code] for code in plain.counting.group]
+    assert named[0] == (GOOD.category, GOOD.policy, GOOD.arm, GOOD.placement)
 
 
 def test_nothing_is_an_answer_too() -> None:
