@@ -70,12 +70,12 @@ class LinUCB:
 
     def means(self, contexts: NDArray[Any]) -> _Array:
         """Expected reward (n, K) of contexts (n, d)."""
-        return _real(contexts).astype(self.theta.dtype) @ self.theta.T
+        return real(contexts).astype(self.theta.dtype) @ self.theta.T
 
     def scores(self, x: NDArray[Any], *, alpha: float | None = None) -> _Array:
         """Upper confidence bounds (K,) of one context (d,): θᵀx + α √(xᵀ A⁻¹ x)."""
         weight = self.alpha if alpha is None else alpha
-        context = _real(x)
+        context = real(x)
         mean = self.theta @ context.astype(self.theta.dtype)
         variance = self.inverse @ quadratic(context).astype(self.inverse.dtype)
         bound: _Array = mean + weight * np.sqrt(np.maximum(variance, 0))
@@ -84,7 +84,7 @@ class LinUCB:
     def scores_batch(self, contexts: NDArray[Any], *, alpha: float | None = None) -> _Array:
         """Upper confidence bounds (n, K) of contexts (n, d)."""
         weight = self.alpha if alpha is None else alpha
-        x = _real(contexts)
+        x = real(contexts)
         variance = quadratic(x).astype(self.inverse.dtype) @ self.inverse.T
         bounds: _Array = self.means(x) + weight * np.sqrt(np.maximum(variance, 0))
         return bounds
@@ -147,7 +147,8 @@ class LinUCB:
         )
 
 
-def _real(contexts: NDArray[Any]) -> NDArray[np.float64]:
+def real(contexts: NDArray[Any]) -> NDArray[np.float64]:
+    """Contexts as float64: x = q / 1024 of int16 ones, others as they are."""
     values = np.asarray(contexts)
     if values.dtype == np.int16:
         return values * _SCALE

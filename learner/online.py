@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import InvalidInputError
-from learner.linucb import LinUCB, inverses
+from learner.linucb import LinUCB, inverses, real
 from learner.packed import diagonal, pack, quadratic, unpack
 from learner.policy import Choice, choose
 from learner.statistics import ArmStats, Statistics, checked
@@ -17,7 +17,10 @@ _REFRESH_EVERY = 4096
 
 
 class OnlineLinUCB:
-    """A LinUCB that decides and learns at once, one arm set, contexts of ``d`` entries; not thread-safe."""
+    """A LinUCB that decides and learns at once, one arm set, contexts of ``d`` entries; not thread-safe.
+
+    Contexts of dtype int16 are fixed point, as for ``LinUCB``.
+    """
 
     def __init__(
         self,
@@ -81,7 +84,7 @@ class OnlineLinUCB:
         Raises:
             InvalidInputError: on a wrong shape or a value that is not finite.
         """
-        rows, rewards = checked(np.asarray(x)[None, :], np.array([reward]), self._stats.d)
+        rows, rewards = checked(real(x)[None, :], np.array([reward]), self._stats.d)
         context = rows[0]
         d = self._stats.d
         weights = quadratic(context)
@@ -107,7 +110,7 @@ class OnlineLinUCB:
         Raises:
             InvalidInputError: on wrong shapes or values that are not finite.
         """
-        x, r = checked(contexts, rewards, self._stats.d)
+        x, r = checked(real(contexts), rewards, self._stats.d)
         for arm in np.unique(arms):
             mine = arms == arm
             self._stats.gram[arm] += pack(x[mine].T @ x[mine])

@@ -102,6 +102,16 @@ def test_online_learning_equals_fitting_all_at_once() -> None:
         np.testing.assert_allclose(learner.stats()["b"].gram, stats["b"].gram, atol=1e-10)
 
 
+def test_online_learning_takes_fixed_point_contexts_as_deciding_does() -> None:
+    q = np.array([[1024, -512], [2048, 3]], dtype=np.int16)
+    fixed, floats = OnlineLinUCB("ab", 2), OnlineLinUCB("ab", 2)
+    for learner, contexts in ((fixed, q), (floats, q / 1024)):
+        learner.learn(0, contexts[0], 1.0)
+        learner.learn_batch(np.array([0, 1]), contexts, np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(fixed.model.theta, floats.model.theta)
+    np.testing.assert_array_equal(fixed.model.inverse, floats.model.inverse)
+
+
 def test_rank_one_updates_do_not_drift() -> None:
     learner = OnlineLinUCB(("a",), 3, ridge=1.0)
     rng = np.random.default_rng(0)
