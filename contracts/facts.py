@@ -98,7 +98,14 @@ def facts_schema(d: int) -> pa.Schema:
 
 
 def encode_facts(facts: Sequence[Fact], *, d: int, schema_hash: str, lineage: str) -> bytes:
-    """Write facts of one context schema as an Arrow IPC stream."""
+    """Write facts of one context schema as an Arrow IPC stream.
+
+    Raises:
+        FormatError: if there are more than a reader takes, or a context has the wrong length.
+    """
+    if len(facts) > MAX_BATCH_ROWS:
+        message = f"{len(facts)} facts in one batch, the limit is {MAX_BATCH_ROWS}: append smaller batches"
+        raise FormatError(message)
     schema = facts_schema(d)
     contexts = np.frombuffer(b"".join(fact.context for fact in facts), dtype="<i2")
     if contexts.size != d * len(facts):

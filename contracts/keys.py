@@ -33,7 +33,7 @@ def pack(category: str, lineage: str) -> str:
 
 
 def lineage(lineage_id: str) -> str:
-    """Hash: fingerprint, low watermark, state, categories."""
+    """Hash: fingerprint and low watermark."""
     return f"bd:lineage:{lineage_id}"
 
 

@@ -126,3 +126,5 @@ def test_too_many_rows_are_refused() -> None:
     many = one.take(pa.array(np.zeros(MAX_BATCH_ROWS + 1, dtype=np.int64)))
     with pytest.raises(FormatError, match="limit"):
         decode_facts(write_stream(many, {"format": "facts/1", "d": str(D)}))
+    with pytest.raises(FormatError, match="limit"):
+        encode([GOOD] * (MAX_BATCH_ROWS + 1))
