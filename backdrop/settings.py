@@ -7,6 +7,7 @@ names), default. A nested setting is written ``BACKDROP_SERVE__PORT=8080`` or, i
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -54,7 +55,7 @@ class ServeSection(_Section):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8088, ge=0, le=65535, description="Port to listen on.")
     public_url: str = Field("", description="Base of impression and click URLs; default http://host:port.")
-    media_url: str = Field("", description="Base of picture URLs; default <public_url>/media.")
+    media_url: str = Field("", description="Base of picture URLs; default <public_url>/media, or the bucket's.")
     allowed_hosts: tuple[str, ...] = Field((), description="Hosts a click may be sent to besides the item's own.")
     redis_deadline_ms: int = Field(20, ge=1, description="How long a decision waits for Redis, milliseconds.")
     body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
@@ -131,6 +132,14 @@ class Settings(BaseSettings):
         return self.objects_uri or str((self.home / "objects").resolve())
 
     @property
+    def objects_folder(self) -> Path | None:
+        """The folder that objects live in, or None where they live in a bucket."""
+        parts = urlsplit(self.objects_location)
+        if parts.scheme == "file":
+            return Path(unquote(parts.path))
+        return None if "://" in self.objects_location else Path(self.objects_location)
+
+    @property
     def registry_path(self) -> Path:
         """The Feast registry."""
         return self.home / "features" / "registry.db"
@@ -147,8 +156,8 @@ class Settings(BaseSettings):
 
     @property
     def media_url(self) -> str:
-        """Base URL of pictures."""
-        return self.serve.media_url or f"{self.public_url}/media"
+        """Base URL of pictures: the setting, or the server's own; "" for a bucket, which has its own address."""
+        return self.serve.media_url or ("" if self.objects_folder is None else f"{self.public_url}/media")
 
     @property
     def plan_path(self) -> Path:

@@ -4,7 +4,6 @@ import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from backdrop.settings import Settings
 from contracts import ContextSchema, SettingsError, SetupError
@@ -40,7 +39,7 @@ def server_config(settings: Settings) -> "ServerConfig":
         keyring_path=settings.keyring_path,
         host=serve.host,
         port=serve.port,
-        objects_root=local_folder(settings.objects_location),
+        objects_root=settings.objects_folder,
         media_base_url=settings.media_url,
         public_base_url=settings.public_url,
         allowed_hosts=serve.allowed_hosts,
@@ -92,14 +91,6 @@ def find_prism(tools: Path) -> str:
             return str(Path(path).resolve())
     message = f"Prism, the Beam runner, is not at {tools / 'prism'}: run `make setup`, or set BACKDROP_PRISM"
     raise SetupError(message)
-
-
-def local_folder(objects: str) -> Path | None:
-    """The folder of an object store that is one (a path or ``file:///folder``), or None."""
-    parts = urlsplit(objects)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    return None if "://" in objects else Path(objects)
 
 
 def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dry_run: bool) -> "GenerateConfig":

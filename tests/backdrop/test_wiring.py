@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backdrop.settings import Settings, load_settings
-from backdrop.wiring import find_prism, generate_config, learn_config, local_folder, read_schema, server_config
+from backdrop.wiring import find_prism, generate_config, learn_config, read_schema, server_config
 from contracts import Bias, ContextSchema, InvalidInputError, LineageSettings, Present, SettingsError, SetupError
 from stores import open_objects
 
@@ -93,15 +93,17 @@ def test_a_server_needs_a_port(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("uri", ["{folder}", "file://{folder}"])
 def test_pictures_are_served_from_where_they_are_written(uri: str, tmp_path: Path) -> None:
-    uri = uri.format(folder=tmp_path / "pictures")
-    open_objects(uri).put_if_absent("creatives/ab/ab.jpg", b"picture", "image/jpeg")
-    folder = local_folder(uri)
+    settings = settings_of(tmp_path, objects_uri=uri.format(folder=tmp_path / "pictures"))
+    open_objects(settings.objects_location).put_if_absent("creatives/ab/ab.jpg", b"picture", "image/jpeg")
+    folder = server_config(settings).objects_root
     assert folder is not None
     assert (folder / "creatives/ab/ab.jpg").read_bytes() == b"picture"
 
 
-def test_a_bucket_is_no_folder() -> None:
-    assert local_folder("gs://bucket/shop") is None
+def test_pictures_in_a_bucket_have_the_buckets_address_unless_another_is_set(tmp_path: Path) -> None:
+    bucket = settings_of(tmp_path, objects_uri="gs://bucket/shop")
+    assert generate_config(bucket, limit=0, only=(), dry_run=False).media_base_url == ""
+    assert server_config(bucket).objects_root is None
 
 
 def test_the_learner_gets_what_is_set_and_the_compiled_schema(tmp_path: Path, program: Callable[..., Path]) -> None:
