@@ -26,6 +26,8 @@ __all__ = ["Check", "Machine", "checks", "main", "observe", "render"]
 _GIB = 1 << 30
 _DISK_BYTES = 2 * _GIB
 _MEMORY_BYTES = 3 * _GIB
+_PORT = 8088
+_MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def observe(root: Path | None = None, env: Mapping[str, str] | None = None) -> M
     variables = os.environ if env is None else env
     path = variables.get("PATH", "")
     version = ".".join(str(part) for part in sys.version_info[:3])
-    port = int(variables.get("BACKDROP_SERVE__PORT") or 8088)
+    port = _port(variables.get("BACKDROP_SERVE__PORT", ""))
     return Machine(
         python=sys.version_info[:3],
         has_uv=any(layout.venv.glob(f"lib/python3.11/site-packages/uv-{UV_VERSION}.dist-info")),
@@ -148,8 +150,8 @@ def checks(machine: Machine | None = None) -> list[Check]:
         Check(
             f"port {seen.port}",
             seen.is_port_free,
-            "free" if seen.is_port_free else "taken by another program",
-            "set BACKDROP_SERVE__PORT to a free port (the demo finds one by itself)",
+            "free" if seen.is_port_free else "taken by another program, or no port at all",
+            f"set BACKDROP_SERVE__PORT to a free port, 1 to {_MAX_PORT} (the demo finds one by itself)",
             required=False,
         ),
         _optional("Chromium", seen.chromium, "only the studio page's browser tests need it: apt-get install chromium"),
@@ -215,7 +217,16 @@ def _free_memory_bytes(meminfo: Path) -> int | None:
     return int(found[0]) * 1024 if found else None
 
 
+def _port(text: str) -> int:
+    """The port that a setting names; 0 where it names none that can be."""
+    if not text:
+        return _PORT
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_PORT)) else 0
+
+
 def _is_port_free(port: int) -> bool:
+    if not 0 < port <= _MAX_PORT:
+        return False
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

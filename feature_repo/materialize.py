@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from contracts import SetupError
 from feature_repo.store_config import write_store_config
@@ -45,7 +46,11 @@ def apply_and_materialize(
             store.materialize(start_date=_BEGINNING, end_date=now)
         except (Exception, SystemExit) as error:
             # Feast, duckdb and the Redis client raise errors of many kinds, and Feast even exits.
-            message = f"features of {repo_path} could not be loaded into {redis_url}: {type(error).__name__}: {error}"
+            # The URL may hold a password: only the host is named.
+            host = urlsplit(redis_url).hostname
+            message = (
+                f"features of {repo_path} could not be loaded into Redis at {host}: {type(error).__name__}: {error}"
+            )
             raise SetupError(message) from error
     return store_file
 

@@ -73,3 +73,10 @@ def test_a_taken_port_is_seen(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert not observe(tmp_path, {"BACKDROP_SERVE__PORT": str(port)}).is_port_free
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "-1", "0", "\u00b2", "9" * 5_000])
+def test_a_port_that_is_none_is_a_finding(port: str) -> None:
+    seen = observe(env={"BACKDROP_SERVE__PORT": port})
+    assert not seen.is_port_free
+    assert any(not check.ok and "65535" in check.fix for check in checks(seen))

@@ -180,14 +180,15 @@ def test_stores_that_the_reader_cannot_read_are_refused(
 
 
 def test_missing_data_and_redis_are_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=r"could not be loaded into redis://127\.0\.0\.1:1"):
+    with pytest.raises(SetupError, match=r"could not be loaded into Redis at 127\.0\.0\.1: ") as refused:
         apply_and_materialize(
             REPO,
-            redis_url="redis://127.0.0.1:1/0",
+            redis_url="redis://:hidden@127.0.0.1:1/0",
             features_dir=tmp_path / "nothing",
             registry_path=tmp_path / "registry.db",
             now=NOW,
         )
+    assert "hidden" not in str(refused.value)
 
 
 def test_a_bad_context_file_is_named(tmp_path: Path) -> None:
