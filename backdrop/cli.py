@@ -14,7 +14,7 @@ from backdrop import wiring
 from backdrop.logging import configure_logging
 from backdrop.settings import Settings, load_settings
 from backdrop.version import __version__
-from contracts import BackdropError, InvalidInputError, TrafficPolicy
+from contracts import BackdropError, InvalidInputError, SetupError, TrafficPolicy
 
 app = typer.Typer(
     name="backdrop",
@@ -153,7 +153,12 @@ def contact_sheet(
     from stores import open_objects
 
     settings = _settings(home, None)
-    out.write_bytes(sheet_of(open_objects(settings.objects_location), placement, items=items or ()))
+    sheet = sheet_of(open_objects(settings.objects_location), placement, items=items or ())
+    try:
+        out.write_bytes(sheet)
+    except OSError as error:
+        message = f"{out} cannot be written ({error.strerror}): choose another file with --out"
+        raise SetupError(message) from error
     typer.echo(str(out))
 
 
@@ -172,6 +177,7 @@ def verify(home: Home = None, redis_url: RedisUrl = None) -> None:
     from stores import RedisEventLog, StatisticsStore, connect, open_objects
 
     settings = _settings(home, redis_url)
+    typer.echo("waiting for the learner to reach the log's end (a minute at most), then replaying", err=True)
     with connect(settings.redis_url) as client:
         identity = compare(
             StatisticsStore(client, settings.lineage.id),

@@ -43,15 +43,19 @@ def connection_string(redis_url: str) -> str:
     Raises:
         InvalidInputError: if the URL is of another kind.
     """
+    # Without the part that may hold a password.
+    shown = redis_url.rpartition("@")[2]
     try:
         url = urlsplit(redis_url)
         port = url.port or _DEFAULT_PORT
     except ValueError as error:
-        message = f"Redis URL {redis_url!r} is not valid: {error}"
+        message = f"Redis URL {shown!r} is not valid: {error}"
         raise InvalidInputError(message) from error
     database = url.path.strip("/") or next(iter(parse_qs(url.query).get("db", [])), "0")
     if url.scheme not in {"redis", "rediss"} or not url.hostname or not database.isdecimal():
-        message = f"Redis URL {redis_url!r} must look like redis://[user:password@]host:port/0 for Feast"
+        message = (
+            f"Redis URL {shown!r} must look like redis://[user:password@]host:port/0 for Feast"
+        )
         raise InvalidInputError(message)
     parts = [f"{url.hostname}:{port}", f"db={database}"]
     for name, value in (("username", url.username), ("password", url.password)):

@@ -153,6 +153,7 @@ class Decider:
                 (NO_CREATIVE, creative is None and chosen.flag != NO_CREATIVE),
                 ("stale_features", gathered.stale[row]),
                 ("remembered_creatives", gathered.remembered[row]),
+                ("unknown_item", creative is None and gathered.live and not slot.texts),
                 ("no_category", category == NO_CATEGORY),
                 ("landing_refused", refused),
             )
@@ -175,7 +176,8 @@ class Decider:
             lineage=self.packs.lineage or "",
             landing_url=landing,
         )
-        token = self._seal(payload)
+        # Where no picture is to be had, nothing of ours can be seen or clicked: no event, nothing learned.
+        token = self._seal(payload) if creative is not None else None
         self.metrics.decision(policy, flags)
         if self.watch is not None:
             url = creative.url if creative else None
@@ -187,8 +189,8 @@ class Decider:
             creative,
             chosen.propensity,
             policy,
-            self._impressions + token,
-            self._clicks + token,
+            self._impressions + token if token else "",
+            self._clicks + token if token else "",
             flags,
         )
 

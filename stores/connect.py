@@ -132,5 +132,7 @@ def _checked(url: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        message = f"Redis URL {url!r} is not valid: use redis://host:port/0, rediss://... or unix:///path ({error})"
+        # Without the part that may hold a password.
+        shown = url.rpartition("@")[2]
+        message = f"Redis URL {shown!r} is not valid: use redis://host:port/0, rediss://... or unix:///path ({error})"
         raise InvalidInputError(message) from error

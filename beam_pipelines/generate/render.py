@@ -13,7 +13,7 @@ from apache_beam.metrics.metric import Metrics
 from beam_pipelines.generate.lifeline import die_with_parent
 from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow, path_of, write_dead, write_part
 from beam_pipelines.generate.plan import Task
-from contracts import BackdropError, InvalidInputError, StoreError
+from contracts import InvalidInputError, StoreError
 from generation import (
     CONTENT_TYPE,
     Creative,
@@ -59,7 +59,7 @@ def make_creatives(task: Task, segmenter: Segmenter, renderer: Renderer) -> Iter
     yield from renderer.painted(cutout, [spec for spec in task.specs if not spec.is_original])
 
 
-def dead_letter(item_id: str, error: BackdropError) -> DeadLetterRow:
+def dead_letter(item_id: str, error: Exception) -> DeadLetterRow:
     """Why a product got no (more) pictures."""
     if isinstance(error, MaskError):
         return DeadLetterRow(item_id, error.reason, str(error))
@@ -71,8 +71,8 @@ def dead_letter(item_id: str, error: BackdropError) -> DeadLetterRow:
 class RenderProduct(beam.DoFn):
     """Task (JSON) -> manifest rows (JSON) of its creatives, each stored before its row is passed on.
 
-    A product that cannot be used goes to the output ``DEAD`` as a dead letter (JSON). A store that fails ends
-    the bundle with its error: the runner tries again, and what is stored stays.
+    A product that cannot be used, for whatever reason, goes to the output ``DEAD`` as a dead letter (JSON). A
+    store that fails ends the bundle with its error: the runner tries again, and what is stored stays.
     """
 
     def __init__(self, settings: RenderSettings) -> None:
@@ -96,9 +96,10 @@ class RenderProduct(beam.DoFn):
             for creative in creatives:
                 self._store(creative)
                 yield json.dumps(asdict(ManifestRow.of(creative))).encode()
-        except StoreError:
+        except (StoreError, OSError):
             raise
-        except BackdropError as error:
+        except Exception as error:
+            # Whatever a model or an image library makes of one product must not cost the others theirs.
             letter = dead_letter(task.item_id, error)
             _count(f"dead_{letter.reason}")
             yield beam.pvalue.TaggedOutput(DEAD, json.dumps(asdict(letter)).encode())

@@ -1,3 +1,4 @@
+import json
 import struct
 import time
 import uuid
@@ -196,6 +197,18 @@ def test_an_item_without_creatives_or_photo_has_its_features_photo_or_none(
     assert (decision["arm"], decision["creative"], decision["flags"]) == ("original", None, ["no_creative"])
     put_features(shop, "item", "bare", {"image_url": "https://shop.example/bare.jpg"})
     assert server.decide(item="bare")["creative"]["url"] == "https://shop.example/bare.jpg"
+
+
+def test_an_unknown_item_among_known_ones_is_flagged_and_can_teach_nothing(
+    server: ServerProcess, shop: redis.Redis
+) -> None:
+    body = {"user": "u-1", "placement": "story", "items": [{"id": "sofa-1"}, {"id": "never-heard-of"}]}
+    reply = server.ask("POST", "/v1/decide", json.dumps(body).encode())
+    assert reply.status == 200
+    known, unknown = json.loads(reply.body)["decisions"]
+    assert known["impression_url"] and "unknown_item" not in known["flags"]
+    assert (unknown["creative"], unknown["impression_url"], unknown["click_url"]) == (None, "", "")
+    assert "unknown_item" in unknown["flags"]
 
 
 @pytest.mark.parametrize(
