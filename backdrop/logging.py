@@ -25,5 +25,6 @@ def configure_logging(level: str = "INFO") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Looked up at each use: a caller may put another stream in place, and close it later.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
