@@ -53,9 +53,7 @@ def connection_string(redis_url: str) -> str:
         raise InvalidInputError(message) from error
     database = url.path.strip("/") or next(iter(parse_qs(url.query).get("db", [])), "0")
     if url.scheme not in {"redis", "rediss"} or not url.hostname or not database.isdecimal():
-        message = (
-            f"Redis URL {shown!r} must look like redis://[user:password@]host:port/0 for Feast"
-        )
+        message = f"Redis URL {shown!r} must look like redis://[user:password@]host:port/0 for Feast"
         raise InvalidInputError(message)
     parts = [f"{url.hostname}:{port}", f"db={database}"]
     for name, value in (("username", url.username), ("password", url.password)):
