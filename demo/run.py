@@ -40,6 +40,7 @@ from demo.stages import (
     server_port,
     server_ready,
     start,
+    wait_flushed,
 )
 from demo.tables import print_closing
 from demo.view import LiveView
@@ -219,6 +220,7 @@ class _Run:
                     task, description=f"the learner reads to the log's end, {behind_ms / 1000:.0f} s behind"
                 )
 
+            wait_flushed(site, children.check)
             wait_drained(client, store, PARTITIONS, watch)
         with self._phase("replay"), self._progress() as progress:
             progress.add_task("batch replay of the event log", total=None)

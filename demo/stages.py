@@ -1,9 +1,11 @@
 """The parts of the running system that the demo starts, each as a stranger would by the command line."""
 
+import json
 import os
 import shutil
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +34,7 @@ PARTITIONS = 4
 SHARDS = 2
 HOST = "127.0.0.1"
 READY_S = 60.0
+_POLL_S = 0.05
 FEATURES_S = 180.0
 
 # Everything of a run but the pictures and their manifest, which the next run finds made.
@@ -199,6 +202,30 @@ def server_ready(site: Site) -> bool:
             return bool(answer.status == _OK)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
+
+
+def wait_flushed(site: Site, watch: Callable[[], None]) -> None:
+    """Wait until the log has every event that the server answered for: pixels are answered first, appended behind.
+
+    Raises:
+        SetupError: if it takes longer than a minute.
+    """
+    deadline = time.monotonic() + READY_S
+    while (waiting := _buffered_facts(site)) != 0:
+        if time.monotonic() > deadline:
+            message = f"the server still holds {waiting} events that the log should have: see its log"
+            raise SetupError(message)
+        watch()
+        time.sleep(_POLL_S)
+
+
+def _buffered_facts(site: Site) -> int | None:
+    """Events that wait in the server for the log; None if it did not say."""
+    try:
+        with urllib.request.urlopen(f"{site.url}/readyz", timeout=_PROBE_S) as answer:
+            return int(json.load(answer)["buffered_facts"])
+    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError):
+        return None
 
 
 def learner_ready(store: StatisticsStore) -> bool:
