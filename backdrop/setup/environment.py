@@ -129,8 +129,15 @@ class Environment:
 
     def _install_pip(self) -> None:
         """Install pip by running it from its own wheel, where the interpreter carries none."""
+        configured = self.runner.env.get("PIP_INDEX_URL")
+        if not configured:
+            message = (
+                "this Python carries no pip: install python3.11-venv, or set PIP_INDEX_URL to the package index to "
+                "fetch pip from, and run the same command again"
+            )
+            raise SetupError(message)
         wheel = self.layout.scratch / PIP_WHEEL
-        index = self.runner.env.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/pip/"
+        index = configured.rstrip("/") + "/pip/"
         page = self.layout.scratch / "pip.html"
         download(index, page, label="Address of pip", console=self.runner.console)
         link = re.search(rf'href="([^"#]*{re.escape(PIP_WHEEL)})[#"]', page.read_text())
