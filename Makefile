@@ -16,7 +16,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-diffusers demo demo-runs test check fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-diffusers demo demo-runs test check bench fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -44,6 +44,9 @@ check: setup-test ## ruff, mypy --strict and the import rules; fails on any viol
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: setup-test ## measure, print figures against their targets, write docs/benchmarks.md (ARGS="suite ...")
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 fmt: setup-test ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .

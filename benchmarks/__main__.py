@@ -1,0 +1,47 @@
+"""``python -m benchmarks [suite …]``: run suites, print their rows as they come, write docs/benchmarks.md."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from benchmarks.report import Row, page, save
+
+# A suite is a module with ``PACKAGES`` (whose versions are named) and ``rows()``, which yields its figures.
+SUITES: dict[str, str] = {}
+
+_DOCS = Path(__file__).parents[1] / "docs"
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the suites named (all, if none is); exit status 1 if a target was missed."""
+    unknown = sorted(set(names) - set(SUITES))
+    if unknown:
+        sys.stderr.write(f"benchmarks: no suite {', '.join(unknown)}: there are {', '.join(SUITES)}\n")
+        return 2
+    missed = False
+    for name in names or SUITES:
+        suite = importlib.import_module(SUITES[name])
+        sys.stdout.write(f"\n{name}\n")
+        rows: list[Row] = []
+        for row in suite.rows():
+            rows.append(row)
+            missed |= row.met is False
+            sys.stdout.write(row.line() + "\n")
+            sys.stdout.flush()
+        versions = {package: _version(package) for package in suite.PACKAGES}
+        save(_DOCS / "benchmarks", name, rows, command=f"make bench ARGS={name}", versions=versions)
+        (_DOCS / "benchmarks.md").write_text(page(_DOCS / "benchmarks"))
+    return 1 if missed else 0
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
