@@ -25,7 +25,8 @@ class Row:
     def line(self) -> str:
         """The figure as one line: name, value, unit, target, verdict."""
         verdict = {True: "met", False: "MISSED", None: ""}[self.met]
-        return f"{self.name:<58} {self.value:>12,.4g} {self.unit:<10} {self.target:<12} {verdict:<7}{self.note}".rstrip()
+        figure = f"{self.name:<58} {self.value:>12,.4g} {self.unit:<10}"
+        return f"{figure} {self.target:<12} {verdict:<7}{self.note}".rstrip()
 
 
 def at_least(name: str, value: float, unit: str, target: float, *, note: str = "") -> Row:
