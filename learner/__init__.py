@@ -3,6 +3,7 @@
 from learner.attribution import COUNTS, EARLY, LATE, REASONS, UNATTRIBUTED, counting, verdicts
 from learner.linucb import LinUCB
 from learner.online import OnlineLinUCB
+from learner.ope import Bootstrap, Estimate, Logged, doubly_robust, ips, policy_probabilities, replay, snips
 from learner.packed import diagonal, pack, quadratic, triangle, unpack
 from learner.policy import Choice, choose, uniform
 from learner.statistics import EXACT_LIMIT, ArmStats, Statistics, exact_headroom, require_exact
@@ -15,17 +16,25 @@ __all__ = [
     "REASONS",
     "UNATTRIBUTED",
     "ArmStats",
+    "Bootstrap",
     "Choice",
+    "Estimate",
     "LinUCB",
+    "Logged",
     "OnlineLinUCB",
     "Statistics",
     "choose",
     "counting",
     "diagonal",
+    "doubly_robust",
     "exact_headroom",
+    "ips",
     "pack",
+    "policy_probabilities",
     "quadratic",
+    "replay",
     "require_exact",
+    "snips",
     "triangle",
     "uniform",
     "unpack",
