@@ -11,6 +11,7 @@ import typer
 
 from backdrop import doctor as doctor_module
 from backdrop import wiring
+from backdrop.evaluate_command import evaluate
 from backdrop.logging import configure_logging
 from backdrop.settings import Settings, load_settings
 from backdrop.version import __version__
@@ -192,6 +193,9 @@ def verify(home: Home = None, redis_url: RedisUrl = None) -> None:
     for difference in identity.differences:
         typer.echo(f"  {difference}")
     raise typer.Exit(0 if identity.identical else 1)
+
+
+app.command()(evaluate)
 
 
 @app.command()

@@ -31,6 +31,7 @@ COMMANDS = (
     "contact-sheet",
     "learn",
     "verify",
+    "evaluate",
     "split",
     "demo",
 )
