@@ -24,7 +24,7 @@ def evaluated(server: EmbeddedRedis, home: Path, *words: str) -> Result:
 
 
 def logged(client: redis.Redis, decisions: int, *, clicks: int = 0) -> None:
-    """One decision of another category to learn from, then those that judge; returns when all their clicks are complete."""
+    """One decision of another category to learn from, then those that judge; returns when their clicks are complete."""
     StatisticsStore(client, "main").begin(SETTINGS)
     log = RedisEventLog(client)
     log.append(0, [batch([decision(log.clock_ms(), 0, category="chairs")])])
