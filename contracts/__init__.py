@@ -31,6 +31,7 @@ from contracts.errors import (
 )
 from contracts.facts import CLICK, IMPRESSION, Fact, FactBatch, decode_facts, encode_facts, facts_schema
 from contracts.ids import (
+    FRESH_ARM,
     ORIGINAL_ARM,
     check_name,
     check_user,
@@ -60,6 +61,7 @@ __all__ = [
     "CLICK",
     "CONTEXT_SCALE",
     "DEFAULT_FLUSH_MS",
+    "FRESH_ARM",
     "IMPRESSION",
     "LINUCB",
     "ORIGIN",

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from contracts.errors import InvalidInputError
 
 ORIGINAL_ARM = "original"
+# In packs: the row of any arm that has none. No name that ``check_name`` lets pass.
+FRESH_ARM = "*"
 MAX_NAME_CHARS = 128
 MAX_USER_CHARS = 256
 DECISION_ID_BYTES = 16

@@ -1,7 +1,7 @@
 """LinUCB: statistics, packs, choosing, the attribution rule. No I/O, no clock, no global random."""
 
 from learner.attribution import COUNTS, EARLY, LATE, REASONS, UNATTRIBUTED, counting, verdicts
-from learner.linucb import LinUCB
+from learner.linucb import FreshArm, LinUCB
 from learner.online import OnlineLinUCB
 from learner.ope import (
     DEFAULT_BOOTSTRAP,
@@ -30,6 +30,7 @@ __all__ = [
     "Bootstrap",
     "Choice",
     "Estimate",
+    "FreshArm",
     "LinUCB",
     "Logged",
     "OnlineLinUCB",

@@ -1,24 +1,42 @@
-"""Disjoint LinUCB packs: fitted in float64, kept and scored in float32 (Li et al. 2010, Algorithm 1)."""
+"""LinUCB packs: fitted in float64, kept and scored in float32 (Li et al. 2010; here Algorithm 1, disjoint)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from contracts import InvalidInputError, NumericalError, PackBlob, decode_pack, encode_pack, packed_length
+from contracts import (
+    FRESH_ARM,
+    FormatError,
+    InvalidInputError,
+    NumericalError,
+    PackBlob,
+    decode_pack,
+    encode_pack,
+    packed_length,
+)
 from learner.packed import diagonal, pack, quadratic, unpack
-from learner.statistics import ArmStats, Statistics
+from learner.statistics import ArmStats, Statistics, require_finite
 
 _Array = NDArray[np.floating[Any]]
 _SCALE = 1.0 / 1024.0
 
 
 @dataclass(frozen=True, slots=True)
+class FreshArm:
+    """What an arm without statistics of its own is scored with: ``theta`` (d,), ``inverse`` (P,)."""
+
+    theta: _Array
+    inverse: _Array
+
+
+@dataclass(frozen=True, slots=True)
 class LinUCB:
     """What one category is scored with: ``theta`` (K, d), ``inverse`` (K, P) packed A⁻¹ with A = ridge·I + G.
 
+    ``fresh`` stands for any arm without a row; None means θ = 0 and A = ridge·I.
     Contexts of dtype int16 are fixed point (x = q / 1024); any other dtype is taken as x itself.
     """
 
@@ -30,6 +48,7 @@ class LinUCB:
     lineage: str = ""
     schema_hash: str = ""
     generation: int = 0
+    fresh: FreshArm | None = None
 
     @classmethod
     def fit(
@@ -38,30 +57,53 @@ class LinUCB:
         *,
         alpha: float = 0.1,
         ridge: float = 1.0,
+        prior: float = 0.0,
         dtype: DTypeLike = np.float32,
     ) -> "LinUCB":
         """Solve A θ = b for every arm by Cholesky in float64, then store as ``dtype``.
 
+        ``prior`` = s lends every arm, a new one too, s decisions of the category's average arm: A = ridge·I + G + s·Ḡ
+        and b + s·b̄, with Ḡ and b̄ the category's sums per decision. 0 is Algorithm 1 as it stands.
+
         Raises:
-            InvalidInputError: if ``ridge`` is not above 0, ``alpha`` is negative, or arms differ in size.
+            InvalidInputError: if ``ridge`` is not above 0, ``alpha`` or ``prior`` negative, or arms differ in size.
             NumericalError: if an arm's matrix cannot be solved.
         """
-        return cls.fit_statistics(Statistics.of(stats), alpha=alpha, ridge=ridge, dtype=dtype)
+        return cls.fit_statistics(Statistics.of(stats), alpha=alpha, ridge=ridge, prior=prior, dtype=dtype)
 
     @classmethod
     def fit_statistics(
-        cls, stats: Statistics, *, alpha: float = 0.1, ridge: float = 1.0, dtype: DTypeLike = np.float32
+        cls,
+        stats: Statistics,
+        *,
+        alpha: float = 0.1,
+        ridge: float = 1.0,
+        prior: float = 0.0,
+        dtype: DTypeLike = np.float32,
     ) -> "LinUCB":
         """The same from statistics side by side."""
-        if not (np.isfinite(ridge) and ridge > 0):
-            message = f"ridge = {ridge}: must be finite and above 0, or A cannot be inverted"
-            raise InvalidInputError(message)
-        if not (np.isfinite(alpha) and alpha >= 0):
-            message = f"alpha = {alpha}: must be finite and at least 0"
-            raise InvalidInputError(message)
-        inverse = inverses(stats.gram, stats.d, ridge, stats.arms)
-        theta = np.einsum("kij,kj->ki", inverse, stats.moment)
-        return cls(stats.arms, theta.astype(dtype), pack(inverse).astype(dtype), float(alpha), float(ridge))
+        check_weights(alpha=alpha, ridge=ridge, prior=prior)
+        require_finite(stats)
+        rows = stats.with_prior(prior, FRESH_ARM) if prior else stats
+        inverse = inverses(rows.gram, rows.d, ridge, rows.arms)
+        theta = np.einsum("kij,kj->ki", inverse, rows.moment)
+        return cls.of_rows(rows.arms, theta.astype(dtype), pack(inverse).astype(dtype), alpha=alpha, ridge=ridge)
+
+    @classmethod
+    def of_rows(cls, arms: Sequence[str], theta: _Array, inverse: _Array, *, alpha: float, ridge: float) -> "LinUCB":
+        """Put a model together from rows (K, …); one named ``contracts.FRESH_ARM`` stands for arms without a row."""
+        model = cls(tuple(arms), theta, inverse, float(alpha), float(ridge))
+        if FRESH_ARM not in model.arms:
+            return model
+        at = model.arms.index(FRESH_ARM)
+        kept = np.arange(len(arms)) != at
+        return replace(
+            model,
+            arms=tuple(arm for arm in model.arms if arm != FRESH_ARM),
+            theta=theta[kept],
+            inverse=inverse[kept],
+            fresh=FreshArm(theta[at], inverse[at]),
+        )
 
     @property
     def d(self) -> int:
@@ -90,7 +132,7 @@ class LinUCB:
         return bounds
 
     def aligned(self, arms: Sequence[str]) -> "LinUCB":
-        """The same for exactly ``arms``, in that order; one not known here is as if never shown."""
+        """The same for exactly ``arms``, in that order; one not known here is as ``fresh``."""
         if tuple(arms) == self.arms:
             return self
         mine = {arm: i for i, arm in enumerate(self.arms)}
@@ -98,22 +140,21 @@ class LinUCB:
         there = [mine[arm] for arm in arms if arm in mine]
         theta = np.zeros((len(arms), self.d), dtype=self.theta.dtype)
         inverse = np.zeros((len(arms), packed_length(self.d)), dtype=self.inverse.dtype)
-        inverse[:, diagonal(self.d)] = 1.0 / self.ridge
+        if self.fresh is None:
+            inverse[:, diagonal(self.d)] = 1.0 / self.ridge
+        else:
+            theta[:], inverse[:] = self.fresh.theta, self.fresh.inverse
         theta[here] = self.theta[there]
         inverse[here] = self.inverse[there]
-        return LinUCB(
-            tuple(arms),
-            theta,
-            inverse,
-            self.alpha,
-            self.ridge,
-            self.lineage,
-            self.schema_hash,
-            self.generation,
-        )
+        return replace(self, arms=tuple(arms), theta=theta, inverse=inverse)
 
     def to_arrow(self, *, lineage: str = "", schema_hash: str = "", generation: int = 0) -> bytes:
-        """Write as a pack blob (docs/formats.md), float32."""
+        """Write as a pack blob (docs/formats.md), float32; ``fresh`` is its last row."""
+        arms, theta, inverse = self.arms, self.theta, self.inverse
+        if self.fresh is not None:
+            arms = (*arms, FRESH_ARM)
+            theta = np.concatenate([theta, self.fresh.theta[None]])
+            inverse = np.concatenate([inverse, self.fresh.inverse[None]])
         return encode_pack(
             PackBlob(
                 lineage or self.lineage,
@@ -121,9 +162,9 @@ class LinUCB:
                 generation or self.generation,
                 self.alpha,
                 self.ridge,
-                self.arms,
-                self.theta.astype(np.float32),
-                self.inverse.astype(np.float32),
+                arms,
+                theta.astype(np.float32),
+                inverse.astype(np.float32),
             )
         )
 
@@ -132,19 +173,30 @@ class LinUCB:
         """Read a pack blob.
 
         Raises:
-            FormatError: if the bytes are damaged or of another format version.
+            FormatError: if the bytes are damaged, of another format version, or name an arm twice.
         """
         blob = decode_pack(data)
-        return cls(
-            blob.arms,
-            blob.theta,
-            blob.inverse,
-            blob.alpha,
-            blob.ridge,
-            blob.lineage,
-            blob.schema_hash,
-            blob.generation,
-        )
+        if len(set(blob.arms)) != len(blob.arms):
+            twice = next(arm for arm in blob.arms if blob.arms.count(arm) > 1)
+            message = f"pack of {len(blob.arms)} arms names {twice!r} twice"
+            raise FormatError(message)
+        model = cls.of_rows(blob.arms, blob.theta, blob.inverse, alpha=blob.alpha, ridge=blob.ridge)
+        return replace(model, lineage=blob.lineage, schema_hash=blob.schema_hash, generation=blob.generation)
+
+
+def check_weights(*, alpha: float, ridge: float, prior: float = 0.0) -> None:
+    """Refuse weights that no model can be fitted with.
+
+    Raises:
+        InvalidInputError: naming the weight, its value and the limit.
+    """
+    if not (np.isfinite(ridge) and ridge > 0):
+        message = f"ridge = {ridge}: must be finite and above 0, or A cannot be inverted"
+        raise InvalidInputError(message)
+    for name, value in (("alpha", alpha), ("prior", prior)):
+        if not (np.isfinite(value) and value >= 0):
+            message = f"{name} = {value}: must be finite and at least 0"
+            raise InvalidInputError(message)
 
 
 def real(contexts: NDArray[Any]) -> NDArray[np.float64]:
@@ -171,7 +223,8 @@ def inverses(gram: NDArray[np.float64], d: int, ridge: float, arms: Sequence[str
     try:
         lower = np.linalg.cholesky(matrices)
     except np.linalg.LinAlgError as error:
-        message = f"a matrix of arms {list(arms)[:5]} is not positive definite with ridge = {ridge}: raise ridge"
+        worst = arms[int(np.argmin(np.linalg.eigvalsh(matrices)[:, 0]))]
+        message = f"arm {worst!r}: its matrix is not positive definite with ridge = {ridge}: raise ridge"
         raise NumericalError(message) from error
     # numpy has no triangular solve; the inverse of L by a general solve is as stable here and batched.
     half = np.linalg.solve(lower, np.broadcast_to(np.eye(d), lower.shape))

@@ -127,6 +127,17 @@ class Statistics:
         a, b = self.aligned(arms), other.aligned(arms)
         return Statistics(arms, a.n + b.n, a.reward + b.reward, a.gram + b.gram, a.moment + b.moment)
 
+    def with_prior(self, strength: float, fresh: str) -> "Statistics":
+        """Every arm, and one more named ``fresh``, with ``strength`` decisions of the average arm added to G and b.
+
+        The average is over decisions, not arms: Ḡ = Σ G / Σ n, b̄ = Σ b / Σ n; zero where nothing was shown.
+        """
+        shown = float(self.n.sum())
+        share = strength / shown if shown > 0.0 else 0.0
+        rows = self.aligned((*self.arms, fresh))
+        gram, moment = self.gram.sum(axis=0), self.moment.sum(axis=0)
+        return Statistics(rows.arms, rows.n, rows.reward, rows.gram + share * gram, rows.moment + share * moment)
+
     def discount(self, gamma: float) -> "Statistics":
         """Everything weighed by ``gamma``."""
         return Statistics(self.arms, self.n * gamma, self.reward * gamma, self.gram * gamma, self.moment * gamma)
@@ -154,6 +165,20 @@ def require_exact(gram: NDArray[np.float64], d: int, where: str) -> None:
             "beyond which float64 sums are no longer exact: begin a new lineage, or one with gamma < 1"
         )
         raise NumericalError(message)
+
+
+def require_finite(stats: Statistics) -> None:
+    """Refuse sums that are not finite.
+
+    Raises:
+        NumericalError: naming arm, sum and entry.
+    """
+    for name, values in (("n", stats.n), ("reward", stats.reward), ("gram", stats.gram), ("moment", stats.moment)):
+        if not np.isfinite(values).all():
+            row, *entry = np.argwhere(~np.isfinite(values))[0]
+            place = f"{name}[{entry[0]}]" if entry else name
+            message = f"arm {stats.arms[row]!r}: {place} is {values[row, *entry]}: statistics must be finite"
+            raise NumericalError(message)
 
 
 def checked(

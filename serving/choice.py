@@ -27,8 +27,8 @@ class ServedPack:
     def scores(self, eligible: tuple[str, ...], context: NDArray[np.int16], alpha: float) -> NDArray[np.floating[Any]]:
         """Scores (E,) of the eligible arms at ``context`` (d,) int16.
 
-        An arm that the pack does not know has seen nothing: A = λI, θ = 0, so its score is α √(xᵀx / λ)
-        (Li et al. 2010, Algorithm 1 with a fresh arm), and it is tried at once.
+        An arm that the pack does not know is scored by the pack's row for fresh arms. Where it has none: A = λI and
+        θ = 0, so the score is α √(xᵀx / λ) (Li et al. 2010, Algorithm 1 with a fresh arm), and it is tried at once.
         """
         model = self._aligned.get(eligible)
         if model is None:

@@ -162,10 +162,11 @@ def read_pack(blob: bytes, lineage: str) -> LinUCB:
     if model.lineage != lineage:
         message = f"pack is of lineage {model.lineage!r}, not of {lineage!r}"
         raise FormatError(message)
-    if model.inverse.shape[1] != packed_length(model.d) or len(set(model.arms)) != len(model.arms):
+    if model.inverse.shape[1] != packed_length(model.d):
         message = f"pack of {len(model.arms)} arms, d = {model.d} has {model.inverse.shape[1]} entries an inverse"
         raise FormatError(message)
-    if not (np.isfinite(model.theta).all() and np.isfinite(model.inverse).all()):
+    fresh = () if model.fresh is None else (model.fresh.theta, model.fresh.inverse)
+    if not all(np.isfinite(values).all() for values in (model.theta, model.inverse, *fresh)):
         message = "pack holds values that are not finite"
         raise FormatError(message)
     return model

@@ -149,3 +149,11 @@ def test_deciding_for_many_follows_the_same_rule() -> None:
 def test_an_online_learner_refuses_what_cannot_work(arms: tuple[str, ...], d: int, epsilon: float) -> None:
     with pytest.raises(InvalidInputError):
         OnlineLinUCB(arms, d, epsilon=epsilon)
+
+
+def test_sums_that_are_not_finite_are_named_by_arm_and_entry() -> None:
+    broken = ArmStats(1.0, 0.0, np.zeros(3), np.array([0.0, np.nan]))
+    with pytest.raises(NumericalError, match=r"arm 'b': moment\[1\] is nan"):
+        LinUCB.fit({"a": ArmStats.zero(2), "b": broken})
+    with pytest.raises(NumericalError, match="arm 'b': reward is inf"):
+        LinUCB.fit({"a": ArmStats.zero(2), "b": ArmStats(1.0, np.inf, np.zeros(3), np.zeros(2))})
