@@ -1,7 +1,9 @@
 """LinUCB: statistics, packs, choosing, the attribution rule. No I/O, no clock, no global random."""
 
 from learner.attribution import COUNTS, EARLY, LATE, REASONS, UNATTRIBUTED, counting, verdicts
+from learner.hybrid import MAX_SHARED_FEATURES, fit_hybrid, tag_vectors
 from learner.linucb import FreshArm, LinUCB
+from learner.numerics import ArmNumerics, numerics_of, require_positive
 from learner.online import OnlineLinUCB
 from learner.ope import (
     DEFAULT_BOOTSTRAP,
@@ -24,8 +26,10 @@ __all__ = [
     "EARLY",
     "EXACT_LIMIT",
     "LATE",
+    "MAX_SHARED_FEATURES",
     "REASONS",
     "UNATTRIBUTED",
+    "ArmNumerics",
     "ArmStats",
     "Bootstrap",
     "Choice",
@@ -40,13 +44,17 @@ __all__ = [
     "diagonal",
     "doubly_robust",
     "exact_headroom",
+    "fit_hybrid",
     "ips",
+    "numerics_of",
     "pack",
     "policy_probabilities",
     "quadratic",
     "replay",
     "require_exact",
+    "require_positive",
     "snips",
+    "tag_vectors",
     "triangle",
     "uniform",
     "unpack",
