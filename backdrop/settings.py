@@ -6,10 +6,10 @@ names), default. A nested setting is written ``BACKDROP_SERVE__PORT=8080`` or, i
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from contracts import LineageSettings, SettingsError
+from contracts import LineageSettings, SettingsError, gamma_of
 
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -35,17 +35,28 @@ class LineageSection(_Section):
     grace_s: float = Field(60.0, gt=0, description="Allowance for late appends and clock differences, seconds.")
     shards: int = Field(8, ge=1, le=1024, description="Parallel folds; shard = hash(decision id) mod shards.")
     gamma: float = Field(1.0, gt=0, le=1, description="Factor on old statistics per closed window; 1 forgets nothing.")
+    half_life_s: float | None = Field(
+        None, gt=0, description="Time in which old statistics lose half their weight, seconds; in place of gamma."
+    )
+
+    @model_validator(mode="after")
+    def _forget_one_way(self) -> Self:
+        if self.half_life_s is not None and self.gamma != 1.0:
+            message = f"half_life_s = {self.half_life_s} and gamma = {self.gamma} both say how to forget: set one"
+            raise ValueError(message)
+        return self
 
     def resolve(self, *, schema_hash: str, d: int) -> LineageSettings:
         """Join these times (seconds) with the context schema into the lineage's fixed settings (milliseconds)."""
+        window_ms = round(self.window_s * 1000)
         return LineageSettings(
             schema_hash=schema_hash,
             d=d,
-            window_ms=round(self.window_s * 1000),
+            window_ms=window_ms,
             attribution_ms=round(self.attribution_s * 1000),
             grace_ms=round(self.grace_s * 1000),
             shards=self.shards,
-            gamma=self.gamma,
+            gamma=self.gamma if self.half_life_s is None else gamma_of(self.half_life_s * 1000, window_ms),
         )
 
 
@@ -67,7 +78,12 @@ class LearnSection(_Section):
 
     runner: Literal["prism"] = Field("prism", description="Beam runner.")
     flush_ms: int = Field(500, ge=10, description="Interval of log time at which statistics are published.")
+    model: Literal["disjoint", "hybrid"] = Field("disjoint", description="LinUCB with or without a shared part.")
     ridge: float = Field(1.0, gt=0, description="Ridge added to G when a pack is made.")
+    prior: float = Field(0.0, ge=0, description="Decisions of the category's average arm lent to every arm (disjoint).")
+    shared: tuple[int | str, ...] = Field(
+        ("bias",), description="Context entries in a hybrid model's shared part, by name or index."
+    )
     archive: bool = Field(True, description="Copy the event log to Parquet in the object store.")
 
 

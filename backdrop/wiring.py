@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from backdrop.settings import Settings
 from contracts import ContextSchema, SettingsError, SetupError
+from learner import HYBRID, ModelSettings
 
 if TYPE_CHECKING:
     from beam_pipelines.generate import GenerateConfig
@@ -71,9 +72,30 @@ def learn_config(settings: Settings) -> "LearnConfig":
         prism_path=find_prism(settings.tools),
         partitions=settings.partitions,
         flush_ms=learn.flush_ms,
-        ridge=learn.ridge,
+        model=model_settings(settings, schema),
         archive_uri=settings.objects_location if learn.archive else "",
     )
+
+
+def model_settings(settings: Settings, schema: ContextSchema) -> ModelSettings:
+    """Which model packs hold; a hybrid one's shared entries are looked up in the context schema.
+
+    Raises:
+        SettingsError: if the context has no such entry.
+        InvalidInputError: if the settings contradict each other.
+    """
+    learn = settings.learn
+    shared = tuple(_entry(entry, schema) for entry in learn.shared) if learn.model == HYBRID else ()
+    return ModelSettings(learn.model, learn.ridge, learn.prior, shared)
+
+
+def _entry(entry: int | str, schema: ContextSchema) -> int:
+    if isinstance(entry, int) and 0 <= entry < schema.d:
+        return entry
+    if isinstance(entry, str) and entry in schema.names:
+        return schema.names.index(entry)
+    message = f"learn.shared names {entry!r}: use an index from 0 to {schema.d - 1}, or one of {list(schema.names)}"
+    raise SettingsError(message)
 
 
 def find_prism(tools: Path) -> str:

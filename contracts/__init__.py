@@ -42,7 +42,7 @@ from contracts.ids import (
     shard_of,
     window_of,
 )
-from contracts.lineage import DEFAULT_FLUSH_MS, LineageSettings
+from contracts.lineage import DEFAULT_FLUSH_MS, LineageSettings, gamma_of
 from contracts.log import ORIGIN, EventLog, LogEntry, LogRead, Position
 from contracts.plan import (
     PlannedEntity,
@@ -126,6 +126,7 @@ __all__ = [
     "encode_statistics",
     "entity_key",
     "facts_schema",
+    "gamma_of",
     "is_decision_id",
     "key_prefix",
     "key_value",

@@ -32,6 +32,11 @@ def pack(category: str, lineage: str) -> str:
     return f"bd:{{{category}}}:{lineage}:pack"
 
 
+def seed(category: str, lineage: str) -> str:
+    """Statistics lent by another lineage: part of packs, never of base or deltas."""
+    return f"bd:{{{category}}}:{lineage}:seed"
+
+
 def lineage(lineage_id: str) -> str:
     """Hash: fingerprint and low watermark."""
     return f"bd:lineage:{lineage_id}"

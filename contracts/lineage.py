@@ -9,6 +9,24 @@ from contracts.errors import InvalidInputError, LineageError
 DEFAULT_FLUSH_MS = 500
 
 
+def gamma_of(half_life_ms: float, window_ms: int) -> float:
+    """Factor per closed window with which statistics halve in ``half_life_ms``: 2^(-window / half-life).
+
+    Rounded to 12 decimals, so that machines whose power functions differ in the last bit make one fingerprint of it.
+
+    Raises:
+        InvalidInputError: if the half-life is not above 0, or so short that nothing would be left of a window.
+    """
+    if not (math.isfinite(half_life_ms) and half_life_ms > 0):
+        message = f"half-life = {half_life_ms} ms: must be finite and above 0"
+        raise InvalidInputError(message)
+    gamma = round(2.0 ** (-window_ms / half_life_ms), 12)
+    if gamma == 0.0:
+        message = f"half-life = {half_life_ms} ms: too short for windows of {window_ms} ms, nothing would be remembered"
+        raise InvalidInputError(message)
+    return gamma
+
+
 @dataclass(frozen=True, slots=True)
 class LineageSettings:
     """What is fixed for a lineage's life; times in milliseconds, ``gamma`` a factor per closed window."""

@@ -3,6 +3,7 @@
 from learner.attribution import COUNTS, EARLY, LATE, REASONS, UNATTRIBUTED, counting, verdicts
 from learner.hybrid import MAX_SHARED_FEATURES, fit_hybrid, tag_vectors
 from learner.linucb import FreshArm, LinUCB
+from learner.model import DISJOINT, HYBRID, MODELS, ModelSettings
 from learner.numerics import ArmNumerics, numerics_of, require_positive
 from learner.online import OnlineLinUCB
 from learner.ope import (
@@ -23,10 +24,13 @@ from learner.statistics import EXACT_LIMIT, ArmStats, Statistics, exact_headroom
 __all__ = [
     "COUNTS",
     "DEFAULT_BOOTSTRAP",
+    "DISJOINT",
     "EARLY",
     "EXACT_LIMIT",
+    "HYBRID",
     "LATE",
     "MAX_SHARED_FEATURES",
+    "MODELS",
     "REASONS",
     "UNATTRIBUTED",
     "ArmNumerics",
@@ -37,6 +41,7 @@ __all__ = [
     "FreshArm",
     "LinUCB",
     "Logged",
+    "ModelSettings",
     "OnlineLinUCB",
     "Statistics",
     "choose",

@@ -185,6 +185,24 @@ class StatisticsStore:
         values: list[str | bytes | int] = [generation, pack, keys.MODELS_CHANNEL, message]
         return bool(self._run("put_pack", [keys.pack(category, self.lineage)], values))
 
+    def put_seed(self, category: str, blob: bytes) -> None:
+        """Store statistics lent by another lineage (docs/formats.md); the generation rises, so a pack with them can."""
+        with translated("write a seed"):
+            command(self._client, "SADD", keys.lineage_categories(self.lineage), category)
+            transaction(
+                self._client,
+                [
+                    ("SET", keys.seed(category, self.lineage), blob),
+                    ("INCR", keys.generation(category, self.lineage)),
+                ],
+            )
+
+    def seed(self, category: str) -> bytes | None:
+        """Statistics lent by another lineage, or None."""
+        with translated("read a seed"):
+            found: bytes | None = command(self._client, "GET", keys.seed(category, self.lineage))
+        return found
+
     def facts(self) -> dict[str, CategoryFacts]:
         """Facts counted by category, exact: they are read from the versions of what is stored."""
         categories = self.categories()

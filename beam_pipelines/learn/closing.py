@@ -2,9 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from contracts import CountKey, LineageSettings, StatisticsBlob
-from learner import LinUCB, Statistics, require_exact
+from contracts import CountKey, LineageSettings, StatisticsBlob, TrafficPolicy
+from learner import ModelSettings, Statistics, require_exact
+
+
+@dataclass(frozen=True, slots=True)
+class PackInputs:
+    """What shapes a category's pack besides its lineage's statistics.
+
+    ``alpha`` is the category's; ``tags`` arm -> (name -> word); ``seed`` sums lent by another lineage, or None.
+    """
+
+    alpha: float = TrafficPolicy().default_alpha
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    seed: Statistics | None = None
 
 
 def close_windows(
@@ -78,12 +92,15 @@ def make_pack(
     lineage: str,
     *,
     generation: int,
-    alpha: float,
-    ridge: float,
+    model: ModelSettings,
+    inputs: PackInputs,
 ) -> bytes:
-    """The pack of a category from its base and open deltas."""
-    model = LinUCB.fit_statistics(total(blobs, settings.d), alpha=alpha, ridge=ridge)
-    return model.to_arrow(lineage=lineage, schema_hash=settings.schema_hash, generation=generation)
+    """The pack of a category from its base and open deltas, and the seed if it has one."""
+    sums = total(blobs, settings.d)
+    if inputs.seed is not None:
+        sums = sums.merge(inputs.seed)
+    fitted = model.fit(sums, alpha=inputs.alpha, tags=inputs.tags)
+    return fitted.to_arrow(lineage=lineage, schema_hash=settings.schema_hash, generation=generation)
 
 
 def _count(shown: Counter[CountKey], clicked: Counter[CountKey], blobs: Sequence[StatisticsBlob]) -> None:

@@ -1,9 +1,10 @@
 """What a learner is told; plain values, so that it can be handed to another process."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from contracts import DEFAULT_FLUSH_MS, LineageSettings, SettingsError, check_name
+from learner import ModelSettings
 
 PRISM = "prism"
 
@@ -22,7 +23,7 @@ class LearnConfig:
     prism_path: str
     partitions: int = 4
     flush_ms: int = DEFAULT_FLUSH_MS
-    ridge: float = 1.0
+    model: ModelSettings = field(default_factory=ModelSettings)
     archive_uri: str = ""
     archive_ms: int = 10_000
     runner: str = PRISM
@@ -59,4 +60,6 @@ class LearnConfig:
     def from_json(cls, text: str) -> "LearnConfig":
         """Read what ``to_json`` wrote."""
         plain = json.loads(text)
-        return cls(**(plain | {"settings": LineageSettings(**plain["settings"])}))
+        plain["model"]["shared"] = tuple(plain["model"]["shared"])
+        nested = {"settings": LineageSettings(**plain["settings"]), "model": ModelSettings(**plain["model"])}
+        return cls(**(plain | nested))

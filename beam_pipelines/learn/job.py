@@ -36,7 +36,7 @@ class LearnFromFrames(beam.PTransform[Any, Any]):
         )
         publications = chunks | "FoldFacts" >> _stage(FoldFacts(settings, lineage, config.flush_ms), tuple[str, bytes])
         closed = publications | "PublishModel" >> _stage(
-            PublishModel(settings, lineage, url, run_id=self.run_id, ridge=config.ridge), tuple[bytes, int]
+            PublishModel(settings, lineage, url, run_id=self.run_id, model=config.model), tuple[bytes, int]
         )
         ticks = frames | "Tick" >> _stage(Tick(config.flush_ms), tuple[bytes, int])
         return (

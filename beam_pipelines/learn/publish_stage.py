@@ -13,6 +13,7 @@ from apache_beam.transforms.window import TimestampedValue
 from beam_pipelines.learn.frames import decode_frame
 from beam_pipelines.learn.publication import Publication
 from beam_pipelines.learn.publisher import Publisher
+from beam_pipelines.learn.steering import Steering
 from beam_pipelines.learn.times import (
     LOW_WATERMARK_DELAY_MS,
     PUBLISH_DELAY_MS,
@@ -21,6 +22,7 @@ from beam_pipelines.learn.times import (
     timestamp_of,
 )
 from contracts import LineageSettings
+from learner import ModelSettings
 from stores.connect import connect
 from stores.policy_store import PolicyStore
 from stores.statistics import StatisticsStore
@@ -42,25 +44,23 @@ class PublishModel(beam.DoFn):
     PUBLISH_SPEC = TimerSpec("publish", TimeDomain.WATERMARK)
     PUBLISH = beam.DoFn.TimerParam(PUBLISH_SPEC)
 
-    def __init__(self, settings: LineageSettings, lineage: str, redis_url: str, *, run_id: str, ridge: float) -> None:
+    def __init__(
+        self, settings: LineageSettings, lineage: str, redis_url: str, *, run_id: str, model: ModelSettings
+    ) -> None:
         self._settings = settings
         self._lineage = lineage
         self._redis_url = redis_url
         self._run_id = run_id
-        self._ridge = ridge
+        self._model = model
         self._publisher: Publisher | None = None
         self._waiting: dict[str, list[Publication]] = {}
 
     def setup(self) -> None:
         """Connect."""
         client = connect(self._redis_url)
-        policies = PolicyStore(client)
-        self._publisher = Publisher(
-            StatisticsStore(client, self._lineage, run_id=self._run_id),
-            self._settings,
-            ridge=self._ridge,
-            alpha_of=lambda category: policies.get().alpha_of(category),
-        )
+        store = StatisticsStore(client, self._lineage, run_id=self._run_id)
+        steering = Steering(PolicyStore(client), store)
+        self._publisher = Publisher(store, self._settings, model=self._model, inputs_of=steering.inputs)
 
     def start_bundle(self) -> None:
         """Begin with nothing waiting: what a failed bundle left behind comes again."""

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from beam_pipelines.learn.closing import close_windows, make_pack
+from beam_pipelines.learn.closing import PackInputs, close_windows, make_pack
 from beam_pipelines.learn.publication import Publication
 from contracts import LineageError, LineageSettings, StatisticsBlob, decode_statistics, encode_statistics
+from learner import ModelSettings
 from stores.statistics import CategoryState, Delta, StatisticsStore
 
 
@@ -26,13 +27,14 @@ class Publisher:
         store: StatisticsStore,
         settings: LineageSettings,
         *,
-        ridge: float,
-        alpha_of: Callable[[str], float],
+        model: ModelSettings,
+        inputs_of: Callable[[str], PackInputs],
     ) -> None:
+        """Write to ``store``; ``inputs_of`` a category is asked for each pack."""
         self._store = store
         self._settings = settings
-        self._ridge = ridge
-        self._alpha_of = alpha_of
+        self._model = model
+        self._inputs_of = inputs_of
         self._through: dict[str, int] = {}
         self._held: dict[str, _Held] = {}
 
@@ -74,7 +76,8 @@ class Publisher:
     def publish_pack(self, category: str) -> bool:
         """Compute the pack from what is stored and store it iff it is newer; False if it was not."""
         held = self._read(category)
-        if held.state.empty:
+        inputs = self._inputs_of(category)
+        if held.state.empty and inputs.seed is None:
             return False
         blobs = [*([held.base] if held.base is not None else []), *(blob for _, blob in held.deltas.values())]
         pack = make_pack(
@@ -82,8 +85,8 @@ class Publisher:
             self._settings,
             self._store.lineage,
             generation=held.state.generation,
-            alpha=self._alpha_of(category),
-            ridge=self._ridge,
+            model=self._model,
+            inputs=inputs,
         )
         return self._store.put_pack(category, held.state.generation, pack)
 

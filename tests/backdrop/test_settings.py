@@ -55,5 +55,18 @@ def test_seconds_become_the_lineages_milliseconds() -> None:
     section = load_settings(lineage={"window_s": 10, "attribution_s": 20, "grace_s": 0.5}).lineage
     resolved = section.resolve(schema_hash="h", d=4)
     assert (resolved.window_ms, resolved.attribution_ms, resolved.grace_ms) == (10_000, 20_000, 500)
+    assert resolved.gamma == 1.0
     with pytest.raises(InvalidInputError, match="d = 0"):
         section.resolve(schema_hash="h", d=0)
+
+
+def test_a_half_life_becomes_the_lineages_gamma() -> None:
+    section = load_settings(lineage={"window_s": 300, "half_life_s": 3600}).lineage
+    gamma = section.resolve(schema_hash="h", d=4).gamma
+    assert gamma**12 == pytest.approx(0.5, abs=1e-9)
+    assert load_settings(lineage={"gamma": 0.5}).lineage.resolve(schema_hash="h", d=4).gamma == 0.5
+
+
+def test_gamma_and_half_life_exclude_each_other() -> None:
+    with pytest.raises(SettingsError, match=r"half_life_s = 60\.0 and gamma = 0\.5 .*set one"):
+        load_settings(lineage={"gamma": 0.5, "half_life_s": 60})

@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 
 from backdrop.settings import Settings, load_settings
-from backdrop.wiring import find_prism, generate_config, learn_config, read_schema, server_config
+from backdrop.wiring import (
+    find_prism,
+    generate_config,
+    learn_config,
+    model_settings,
+    read_schema,
+    server_config,
+)
+from beam_pipelines.learn import LearnConfig
 from contracts import Bias, ContextSchema, InvalidInputError, LineageSettings, Present, SettingsError, SetupError
+from learner import ModelSettings
 from stores import open_objects
 
 SCHEMA = ContextSchema((Bias(), Present("user_profile:device")))
@@ -119,8 +128,33 @@ def test_the_learner_gets_what_is_set_and_the_compiled_schema(tmp_path: Path, pr
     )
     assert (config.redis_url, config.lineage, config.prism_path) == ("redis://127.0.0.1:7000/3", "autumn", str(prism))
     assert config.settings == LineageSettings(SCHEMA.hash, SCHEMA.d, 10_000, 20_500, 250, 3, 0.5)
-    assert (config.partitions, config.flush_ms, config.ridge, config.runner) == (9, 250, 2.5, "prism")
+    assert (config.partitions, config.flush_ms, config.runner) == (9, 250, "prism")
+    assert config.model == ModelSettings(ridge=2.5)
     assert config.archive_uri == str(tmp_path / "objects")
+
+
+def test_a_hybrid_models_shared_entries_are_found_by_name_or_index(
+    tmp_path: Path, program: Callable[..., Path]
+) -> None:
+    program("tools/prism")
+    learn = {"model": "hybrid", "shared": ("has user_profile:device", 0), "ridge": 0.5}
+    config = learn_config(compiled(tmp_path, learn=learn))
+    assert config.model == ModelSettings("hybrid", ridge=0.5, shared=(1, 0))
+    assert LearnConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize("entry", ["colour", 2, -1])
+def test_an_unknown_shared_entry_is_refused(tmp_path: Path, entry: object) -> None:
+    settings = compiled(tmp_path, learn={"model": "hybrid", "shared": (entry,)})
+    with pytest.raises(SettingsError, match=rf"{entry!r}: use an index from 0 to 1, or one of \['bias'"):
+        model_settings(settings, SCHEMA)
+
+
+def test_a_disjoint_model_shares_nothing_and_a_hybrid_one_has_no_prior(tmp_path: Path) -> None:
+    disjoint = settings_of(tmp_path, learn={"prior": 20, "shared": ("colour",)})
+    assert model_settings(disjoint, SCHEMA) == ModelSettings(prior=20.0)
+    with pytest.raises(InvalidInputError, match=r"prior = 20\.0"):
+        model_settings(settings_of(tmp_path, learn={"model": "hybrid", "prior": 20}), SCHEMA)
 
 
 def test_a_learner_without_archive_writes_to_no_object_store(tmp_path: Path, program: Callable[..., Path]) -> None:

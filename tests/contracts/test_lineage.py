@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import InvalidInputError, LineageError, LineageSettings
+from contracts import InvalidInputError, LineageError, LineageSettings, gamma_of
 
 spans = st.integers(1, 10**7)
 moments = st.integers(0, 2**42)
@@ -89,3 +89,20 @@ def test_settings_that_cannot_work_are_refused(field: str, value: object) -> Non
     plain = {**dataclasses.asdict(LineageSettings("hash", 15)), field: value}
     with pytest.raises(InvalidInputError, match=f"{field} = "):
         LineageSettings(**plain)
+
+
+@given(st.floats(1e3, 1e10), st.integers(1, 1000))
+def test_statistics_halve_in_a_half_life(half_life_ms: float, windows: int) -> None:
+    window_ms = max(1, round(half_life_ms / windows))
+    gamma = gamma_of(half_life_ms, window_ms)
+    weight = 1.0
+    for _ in range(windows):
+        weight *= gamma
+    assert weight == pytest.approx(0.5 ** (windows * window_ms / half_life_ms), rel=1e-8)
+    LineageSettings("hash", 15, gamma=gamma)
+
+
+@pytest.mark.parametrize(("half_life_ms", "message"), [(0.0, "above 0"), (math.inf, "finite"), (100.0, "too short")])
+def test_a_half_life_that_cannot_be_is_refused(half_life_ms: float, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        gamma_of(half_life_ms, 300_000)

@@ -8,6 +8,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from beam_pipelines.learn.closing import PackInputs
 from beam_pipelines.learn.decode import decode_entries
 from beam_pipelines.learn.fold import WindowState, delta, fold
 from beam_pipelines.learn.publication import Publication
@@ -15,7 +16,7 @@ from beam_pipelines.learn.publisher import Publisher
 from beam_pipelines.learn.route import ShardWindow, route
 from beam_pipelines.replay import Snapshot, differences_of, replay
 from contracts import FormatError, LineageError, LineageSettings, LogEntry, encode_statistics, keys
-from learner import LinUCB
+from learner import LinUCB, ModelSettings
 from stores.connect import command
 from stores.statistics import StatisticsStore
 from tests.beam_pipelines.facts import LINEAGE, T0, click_on, decision, entries_of, settings_of
@@ -24,7 +25,7 @@ SETTINGS = settings_of(gamma=0.9)
 
 
 def publisher_of(store: StatisticsStore, settings: LineageSettings = SETTINGS) -> Publisher:
-    return Publisher(store, settings, ridge=1.0, alpha_of=lambda _: 0.25)
+    return Publisher(store, settings, model=ModelSettings(), inputs_of=lambda _: PackInputs(alpha=0.25))
 
 
 class Learner:
