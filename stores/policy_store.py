@@ -26,6 +26,25 @@ return -1
 """
 _WRITTEN = -1
 
+# Whether an arm rests is the operator's to say, whatever the tags: the stored status stays.
+_REGISTER = """
+local damaged = {}
+for i = 1, #ARGV, 2 do
+  local stored = redis.call('HGET', KEYS[1], ARGV[i])
+  local status = 'active'
+  if stored then
+    local good, plain = pcall(cjson.decode, stored)
+    status = good and type(plain) == 'table' and plain['status']
+  end
+  if type(status) == 'string' then
+    redis.call('HSET', KEYS[1], ARGV[i], '{"status":' .. cjson.encode(status) .. ',"tags":' .. ARGV[i + 1] .. '}')
+  else
+    damaged[#damaged + 1] = ARGV[i]
+  end
+end
+return damaged
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmStatus:
@@ -104,6 +123,27 @@ class PolicyStore:
             with translated("write arms"):
                 command(self._client, "HSET", keys.arms(check_name("category", category)), *fields)
 
+    def register_arms(self, category: str, tags: Mapping[str, Mapping[str, str]]) -> None:
+        """Write the tags of arms; the status of one that is known stays, a new one is active. All at one instant.
+
+        Raises:
+            InvalidInputError: if a name is not valid.
+            FormatError: if a stored status is damaged: that arm stays as it is, the others are written.
+            UnavailableError: if Redis did not answer.
+        """
+        words = [word for arm, each in tags.items() for word in (check_name("arm", arm), _json(dict(each)))]
+        if not words:
+            return
+        with translated("register arms"):
+            name = keys.arms(check_name("category", category))
+            damaged = command(self._client, "EVAL", _REGISTER, 1, name, *words)
+        if damaged:
+            message = (
+                f"status of arms {[arm.decode() for arm in damaged]} of {category!r} is damaged: write it anew "
+                "(active, paused or retired), then their tags can be registered"
+            )
+            raise FormatError(message)
+
 
 class AsyncPolicyStore:
     """The reading side of ``PolicyStore`` for asyncio."""
@@ -142,7 +182,10 @@ def _arms(found: Mapping[bytes, bytes]) -> dict[str, ArmStatus]:
 
 
 def _encode(status: ArmStatus) -> bytes:
-    plain = {"status": status.status, "tags": dict(status.tags)}
+    return _json({"status": status.status, "tags": dict(status.tags)})
+
+
+def _json(plain: Mapping[str, object]) -> bytes:
     return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
 

@@ -14,11 +14,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_pipelines.generate.config import GenerateConfig, GenerateReport, Progress
 from beam_pipelines.generate.manifest import read_manifest, write_dead
 from beam_pipelines.generate.plan import Plan, make_plan
-from beam_pipelines.generate.publish import publish, references
+from beam_pipelines.generate.publish import publish, references, tags_of
 from beam_pipelines.generate.render import NAMESPACE, WORKER_MARK, GenerateCreatives, RenderSettings
 from contracts import BackdropError
 from generation import check_weights, open_backend
-from stores import CreativeIndex, ObjectStore, connect, open_objects
+from stores import CreativeIndex, ObjectStore, PolicyStore, connect, open_objects
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _DEAD = "dead_"
@@ -123,7 +123,11 @@ def _publish(config: GenerateConfig, plan: Plan, objects: ObjectStore) -> int:
     client = connect(config.redis_url)
     try:
         # A run that leaves prompts out must not take their pictures away.
-        return publish(CreativeIndex(client), refs, whole=not config.only)
+        published = publish(CreativeIndex(client), refs, whole=not config.only)
+        policies = PolicyStore(client)
+        for category, tags in tags_of(plan.wanted).items():
+            policies.register_arms(category, tags)
+        return published
     finally:
         client.close()
 

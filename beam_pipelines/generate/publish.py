@@ -21,6 +21,15 @@ def references(
     return dict(found)
 
 
+def tags_of(wanted: Iterable[CreativeSpec]) -> dict[str, dict[str, dict[str, str]]]:
+    """Category -> arm -> tags of the prompts behind wanted creatives (the untouched photo has none)."""
+    found: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    for spec in wanted:
+        if not spec.is_original:
+            found[spec.category][spec.arm] = dict(spec.tags)
+    return dict(found)
+
+
 def publish(index: CreativeIndex, refs: Mapping[tuple[str, str], Mapping[str, CreativeRef]], *, whole: bool) -> int:
     """Write references; if ``whole``, arms that are no longer wanted are withdrawn. Returns how many were written."""
     index.publish_all(refs)

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -68,6 +69,49 @@ def test_one_arm_changes_and_others_stay(redis_client: redis.Redis) -> None:
     store.set_arms("sofas", {"oak": oak, "sand": ArmStatus()})
     store.set_arm("sofas", "sand", ArmStatus("paused"))
     assert store.arms("sofas") == {"oak": oak, "sand": ArmStatus("paused")}
+
+
+def test_registering_tags_leaves_every_status_as_the_operator_set_it(redis_client: redis.Redis) -> None:
+    store = PolicyStore(redis_client)
+    store.set_arms("sofas", {"oak": ArmStatus("paused", {"surface": "pine"}), "sand": ArmStatus("retired")})
+    tags = {"oak": {"surface": "oak", "mood": 'cal"m'}, "new": {"surface": "tile"}, "bare": {}}
+    store.register_arms("sofas", tags)
+    expected = {
+        "oak": ArmStatus("paused", tags["oak"]),
+        "sand": ArmStatus("retired"),
+        "new": ArmStatus("active", tags["new"]),
+        "bare": ArmStatus(),
+    }
+    assert store.arms("sofas") == expected
+    store.register_arms("sofas", tags)
+    assert store.arms("sofas") == expected
+    store.register_arms("lamps", {})
+    assert store.arms("lamps") == {}
+
+
+@pytest.mark.parametrize("data", ["junk", "[]", "7", "{}", '{"status":1}'])
+def test_a_damaged_arm_is_named_and_the_others_are_registered(redis_client: redis.Redis, data: str) -> None:
+    store = PolicyStore(redis_client)
+    command(redis_client, "HSET", keys.arms("sofas"), "oak", data)
+    with pytest.raises(FormatError, match=r"\['oak'\] of 'sofas' is damaged"):
+        store.register_arms("sofas", {"oak": {}, "sand": {"surface": "sand"}})
+    assert command(redis_client, "HGET", keys.arms("sofas"), "oak") == data.encode()
+    command(redis_client, "HDEL", keys.arms("sofas"), "oak")
+    assert store.arms("sofas") == {"sand": ArmStatus("active", {"surface": "sand"})}
+
+
+def test_an_arm_registered_while_it_is_paused_stays_paused(redis_client: redis.Redis) -> None:
+    store = PolicyStore(redis_client)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(50):
+            store.set_arm("sofas", "oak", ArmStatus())
+            waiting = [
+                pool.submit(store.register_arms, "sofas", {"oak": {"surface": "oak"}}),
+                pool.submit(store.set_arm, "sofas", "oak", ArmStatus("paused")),
+            ]
+            for each in waiting:
+                each.result()
+            assert store.arms("sofas")["oak"].status == "paused"
 
 
 def test_bad_names_and_statuses_are_refused(redis_client: redis.Redis) -> None:

@@ -14,7 +14,7 @@ from beam_pipelines.generate.job import run_job
 from beam_pipelines.generate.manifest import read_dead, read_manifest
 from beam_pipelines.generate.publish import references
 from contracts import SetupError
-from stores import CreativeIndex, EmbeddedRedis, FileObjectStore
+from stores import ArmStatus, CreativeIndex, EmbeddedRedis, FileObjectStore, PolicyStore
 from tests.beam_pipelines.generate.shop import PROMPTS, needs_weights, open_shop, row
 from tests.generation.studio import encoded, photo_pixels
 from tests.generation.test_photo import png_header
@@ -114,6 +114,13 @@ def test_the_index_shows_what_exists(tmp_path: Path, redis_server: EmbeddedRedis
     assert set(shown) == {"original", "oak", "slate"}
     assert all(ref.url.startswith("http://localhost/media/creatives/") for ref in shown.values())
     assert (shown["oak"].width, shown["oak"].height) == (240, 80)
+    arms = PolicyStore(redis_client)
+    assert arms.arms("garden") == {
+        "sand": ArmStatus("active", {"surface": "sand", "scene": "beach", "light": "golden-hour", "mood": "warm"})
+    }
+    oak = arms.arms("seating")["oak"]
+    assert set(arms.arms("seating")) == {"oak", "slate"}
+    arms.set_arm("seating", "oak", ArmStatus("paused"))
     # A prompt that is gone leaves the index; one that changed is replaced; a run for some arms takes nothing away.
     without_slate = "\n".join(line for line in PROMPTS.splitlines() if "arm: slate" not in line)
     Path(config.prompts).write_text(without_slate.replace("on oak", "on old oak"))
@@ -123,6 +130,9 @@ def test_the_index_shows_what_exists(tmp_path: Path, redis_server: EmbeddedRedis
     assert partly["oak"] != shown["oak"]
     run_job(config, quiet)
     assert set(index.read("stool", "banner")) == {"original", "oak"}
+    # Its arm stays known, and whether an arm rests is not the job's to change.
+    assert set(arms.arms("seating")) == {"oak", "slate"}
+    assert arms.arms("seating")["oak"] == replace(oak, status="paused")
     # Everything that exists is published again into an empty index.
     redis_client.flushall()
     report = run_job(config, quiet)
