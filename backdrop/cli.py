@@ -15,6 +15,7 @@ from backdrop.evaluate_command import evaluate
 from backdrop.logging import configure_logging
 from backdrop.settings import Settings, load_settings
 from backdrop.version import __version__
+from backdrop.warm_start import warm_start
 from contracts import BackdropError, InvalidInputError, SetupError, TrafficPolicy
 
 app = typer.Typer(
@@ -196,6 +197,7 @@ def verify(home: Home = None, redis_url: RedisUrl = None) -> None:
 
 
 app.command()(evaluate)
+app.command("warm-start")(warm_start)
 
 
 @app.command()

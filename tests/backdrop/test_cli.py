@@ -32,6 +32,7 @@ COMMANDS = (
     "learn",
     "verify",
     "evaluate",
+    "warm-start",
     "split",
     "demo",
 )
