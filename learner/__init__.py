@@ -18,6 +18,7 @@ from learner.ope import (
     snips,
 )
 from learner.packed import diagonal, pack, quadratic, triangle, unpack
+from learner.policies import OnlineHybrid, Policy, ThompsonSampling, epsilon_greedy, highest_probability
 from learner.policy import Choice, choose, uniform
 from learner.statistics import EXACT_LIMIT, ArmStats, Statistics, exact_headroom, require_exact
 
@@ -42,14 +43,19 @@ __all__ = [
     "LinUCB",
     "Logged",
     "ModelSettings",
+    "OnlineHybrid",
     "OnlineLinUCB",
+    "Policy",
     "Statistics",
+    "ThompsonSampling",
     "choose",
     "counting",
     "diagonal",
     "doubly_robust",
+    "epsilon_greedy",
     "exact_headroom",
     "fit_hybrid",
+    "highest_probability",
     "ips",
     "numerics_of",
     "pack",
