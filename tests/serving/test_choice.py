@@ -82,6 +82,21 @@ def test_a_new_arm_is_tried_when_exploring_counts() -> None:
     assert choose("linucb", pack=a_pack(), alpha=0.0).arm == "loft"
 
 
+def test_a_new_arm_is_scored_by_the_packs_row_for_new_arms_which_is_never_offered() -> None:
+    rng = np.random.default_rng(5)
+    contexts = np.ones((50, 3))
+    stats = {"loft": ArmStats.zero(3).observe(contexts, (rng.random(50) < 0.6).astype(np.float64))}
+    model = LinUCB.fit(stats, alpha=0.5, ridge=2.0, prior=50.0)
+    pack = ServedPack(LinUCB.from_arrow(model.to_arrow(lineage="main", schema_hash=HASH, generation=4)), 0)
+    chosen = choose("linucb", pack=pack, alpha=0.0)
+    assert chosen.eligible == ARMS
+    assert chosen.scores is not None
+    beach, _, marble = chosen.scores
+    assert beach == marble > 0.1
+    for number in range(200):
+        assert choose("linucb", pack=pack, epsilon=1.0, key=bytes([number])).arm in ARMS
+
+
 def test_arms_of_the_pack_that_are_not_eligible_are_never_chosen() -> None:
     pack = a_pack()
     for number in range(50):

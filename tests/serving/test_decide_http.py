@@ -153,6 +153,16 @@ def test_exploration_and_its_propensities_follow_the_document(
     assert drawn["oak", 0.6] > drawn["sand", 0.2]
 
 
+def test_alpha_is_each_categorys_own(server: ServerProcess, shop: redis.Redis, split: Split) -> None:
+    # Nothing is known of sand: it is tried where exploring counts for enough.
+    put_pack(shop, "sofas", "oak", 70)
+    put_pack(shop, "lamps", "oak", 70)
+    split.all_to(LINUCB, alpha={"lamps": 100.0}, epsilon={"sofas": 0.3})
+    wait_until(lambda: server.decide(item="lamp-1")["arm"] == "sand", "lamps explore")
+    wait_until(lambda: server.decide()["propensity"] == pytest.approx(0.8), "sofas do not, but for their epsilon")
+    assert server.decide(item="lamp-1")["propensity"] == 1.0
+
+
 def test_paused_and_retired_arms_are_not_chosen_and_original_only_when_included(
     server: ServerProcess, shop: redis.Redis, split: Split
 ) -> None:
