@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from backdrop import wiring
 from backdrop.logging import configure_logging
 from backdrop.settings import load_settings
 from contracts import RANDOM, InvalidInputError
@@ -28,7 +29,7 @@ def evaluate(
     from beam_pipelines.replay import Candidate, entries_in_order
     from beam_pipelines.replay import evaluate as run
     from learner import DEFAULT_BOOTSTRAP
-    from stores import RedisEventLog, StatisticsStore, connect, open_objects
+    from stores import PolicyStore, RedisEventLog, StatisticsStore, connect, open_objects
 
     configure_logging()
     settings = load_settings(home=home, redis_url=redis_url)
@@ -47,7 +48,7 @@ def evaluate(
         found = run(
             lambda: entries_in_order(log, objects),
             lineage,
-            Candidate(alpha=alpha, ridge=settings.learn.ridge, epsilon=epsilon),
+            Candidate(alpha, epsilon, wiring.model_settings(settings), PolicyStore(client).tags),
             policy=policy,
             learn_until_ms=round(first.append_ms + share * (until_ms - first.append_ms)),
             until_ms=until_ms,

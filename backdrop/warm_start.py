@@ -33,7 +33,7 @@ def warm_start(
         store.begin(fixed)
         lent = lend(lender, store, weight=weight)
         steering = Steering(PolicyStore(client), store)
-        publisher = Publisher(store, fixed, model=wiring.model_settings(settings, schema), inputs_of=steering.inputs)
+        publisher = Publisher(store, fixed, model=wiring.model_settings(settings), inputs_of=steering.inputs)
         for category, decisions in sorted(lent.items()):
             publisher.publish_pack(category)
             typer.echo(f"{category}: {decisions:,.1f} decisions of {source} lent to {target}")

@@ -72,20 +72,23 @@ def learn_config(settings: Settings) -> "LearnConfig":
         prism_path=find_prism(settings.tools),
         partitions=settings.partitions,
         flush_ms=learn.flush_ms,
-        model=model_settings(settings, schema),
+        model=model_settings(settings),
         archive_uri=settings.objects_location if learn.archive else "",
     )
 
 
-def model_settings(settings: Settings, schema: ContextSchema) -> ModelSettings:
-    """Which model packs hold; a hybrid one's shared entries are looked up in the context schema.
+def model_settings(settings: Settings) -> ModelSettings:
+    """Which model packs hold; a hybrid one's shared entries are looked up in the compiled context schema.
 
     Raises:
-        SettingsError: if the context has no such entry.
+        SettingsError: if the context has no such entry, or has not been compiled.
         InvalidInputError: if the settings contradict each other.
     """
     learn = settings.learn
-    shared = tuple(_entry(entry, schema) for entry in learn.shared) if learn.model == HYBRID else ()
+    shared: tuple[int, ...] = ()
+    if learn.model == HYBRID:
+        schema = read_schema(settings)
+        shared = tuple(_entry(entry, schema) for entry in learn.shared)
     return ModelSettings(learn.model, learn.ridge, learn.prior, shared)
 
 

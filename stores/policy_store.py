@@ -107,6 +107,10 @@ class PolicyStore:
         with translated("read arms"):
             return _arms(command(self._client, "HGETALL", keys.arms(check_name("category", category))))
 
+    def tags(self, category: str) -> dict[str, Mapping[str, str]]:
+        """Tags by arm of a category; may raise what ``arms`` raises."""
+        return {arm: state.tags for arm, state in self.arms(category).items()}
+
     def set_arm(self, category: str, arm: str, status: ArmStatus) -> None:
         """Write the status and tags of one arm."""
         self.set_arms(category, {arm: status})

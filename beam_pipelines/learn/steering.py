@@ -1,7 +1,7 @@
 """Reading what shapes packs besides statistics: alpha, tags of arms, seeds."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
@@ -48,14 +48,11 @@ class Steering:
         if now_s - read_s >= self._max_age_s:
             held = PackInputs(
                 _sound(lambda: self._policies.get().alpha_of(category), held.alpha, category),
-                _sound(lambda: self._tags(category), held.tags, category),
+                _sound(lambda: self._policies.tags(category), held.tags, category),
                 _sound(lambda: self._seed(category), held.seed, category),
             )
             self._held[category] = now_s, held
         return held
-
-    def _tags(self, category: str) -> Mapping[str, Mapping[str, str]]:
-        return {arm: state.tags for arm, state in self._policies.arms(category).items()}
 
     def _seed(self, category: str) -> Statistics | None:
         blob = self._statistics.seed(category)

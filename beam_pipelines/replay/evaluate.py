@@ -1,7 +1,7 @@
 """What LinUCB would have earned on logged decisions, had it learned from the log before them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,19 @@ from beam_pipelines.learn.closing import total
 from beam_pipelines.replay.outcomes import Outcomes, outcomes
 from beam_pipelines.replay.state import LineageState, replay
 from contracts import LineageSettings, LogEntry
-from learner import Bootstrap, Estimate, LinUCB, Logged, doubly_robust, ips, policy_probabilities, snips
+from learner import Bootstrap, Estimate, LinUCB, Logged, ModelSettings, doubly_robust, ips, policy_probabilities, snips
 
 _ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A way to choose that is evaluated: LinUCB with these settings."""
+    """A way to choose that is evaluated: LinUCB with these settings; ``tags_of`` gives a category's tags by arm."""
 
     alpha: float = 0.1
-    ridge: float = 1.0
     epsilon: float = 0.0
+    model: ModelSettings = field(default_factory=ModelSettings)
+    tags_of: Callable[[str], Mapping[str, Mapping[str, str]]] = lambda _: {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def packs_of(state: LineageState, d: int, candidate: Candidate) -> dict[str, Lin
     packs = {}
     for name, category in state.categories.items():
         blobs = [*([category.base] if category.base is not None else []), *category.deltas.values()]
-        packs[name] = LinUCB.fit_statistics(total(blobs, d), alpha=candidate.alpha, ridge=candidate.ridge)
+        packs[name] = candidate.model.fit(total(blobs, d), alpha=candidate.alpha, tags=candidate.tags_of(name))
     return packs
 
 

@@ -147,14 +147,14 @@ def test_a_hybrid_models_shared_entries_are_found_by_name_or_index(
 def test_an_unknown_shared_entry_is_refused(tmp_path: Path, entry: object) -> None:
     settings = compiled(tmp_path, learn={"model": "hybrid", "shared": (entry,)})
     with pytest.raises(SettingsError, match=rf"{entry!r}: use an index from 0 to 1, or one of \['bias'"):
-        model_settings(settings, SCHEMA)
+        model_settings(settings)
 
 
 def test_a_disjoint_model_shares_nothing_and_a_hybrid_one_has_no_prior(tmp_path: Path) -> None:
     disjoint = settings_of(tmp_path, learn={"prior": 20, "shared": ("colour",)})
-    assert model_settings(disjoint, SCHEMA) == ModelSettings(prior=20.0)
+    assert model_settings(disjoint) == ModelSettings(prior=20.0)
     with pytest.raises(InvalidInputError, match=r"prior = 20\.0"):
-        model_settings(settings_of(tmp_path, learn={"model": "hybrid", "prior": 20}), SCHEMA)
+        model_settings(compiled(tmp_path, learn={"model": "hybrid", "prior": 20}))
 
 
 def test_a_learner_without_archive_writes_to_no_object_store(tmp_path: Path, program: Callable[..., Path]) -> None:

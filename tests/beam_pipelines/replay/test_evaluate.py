@@ -2,13 +2,16 @@
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
-from beam_pipelines.replay import Candidate, Evaluation, evaluate, outcomes
+from beam_pipelines.learn.closing import total
+from beam_pipelines.replay import Candidate, Evaluation, evaluate, outcomes, replay
+from beam_pipelines.replay.evaluate import packs_of
 from contracts import IMPRESSION, Fact, LogEntry, Position, new_decision_id
-from learner import Bootstrap
+from learner import HYBRID, Bootstrap, ModelSettings, fit_hybrid, tag_vectors
 from tests.beam_pipelines.facts import T0, batch, click_on, decision, entries_of, settings_of
 
 ARMS = ("plain", "warm", "cold")
@@ -55,7 +58,7 @@ def world(decisions: int) -> list[LogEntry]:
     return entries_of(facts.items(), 2)
 
 
-def run(entries: list[LogEntry], **options: float) -> list[Evaluation]:
+def run(entries: list[LogEntry], **options: Any) -> list[Evaluation]:
     def log() -> Iterator[LogEntry]:
         return iter(entries)
 
@@ -132,3 +135,17 @@ def test_a_batch_of_another_schema_is_passed_over() -> None:
     entries = [LogEntry(0, Position(T0 + 1, 0), blob)]
     for policy in ("random", "linucb"):
         assert len(outcomes(entries, settings_of(3), policy=policy, from_ms=0, until_ms=END)) == 0
+
+
+def test_the_model_that_is_set_is_the_one_evaluated() -> None:
+    entries = world(3_000)
+    tags = {arm: {"mood": arm} for arm in ARMS}
+    hybrid = Candidate(alpha=0.2, model=ModelSettings(HYBRID, ridge=3.0, shared=(0, 1)), tags_of=lambda _: tags)
+    state = replay(entries, SETTINGS, lineage="evaluation", watermark_ms=END)
+    pack = packs_of(state, 2, hybrid)["lamps"]
+    lamps = state.categories["lamps"]
+    sums = total([*([lamps.base] if lamps.base else []), *lamps.deltas.values()], 2)
+    expected = fit_hybrid(sums, tag_vectors(tags), (0, 1), alpha=0.2, ridge=3.0)
+    assert pack.to_arrow() == expected.to_arrow()
+    found = run(entries, alpha=0.05, model=hybrid.model, tags_of=hybrid.tags_of)[0].estimates[1]
+    assert found.low < 0.30 < found.high
