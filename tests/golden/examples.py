@@ -1,11 +1,13 @@
 """The values behind the golden files. ``python -m tests.golden.examples`` writes files that are missing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from contracts import (
     CLICK,
+    FRESH_ARM,
     IMPRESSION,
     Fact,
     PackBlob,
@@ -63,6 +65,12 @@ PACK = PackBlob(
     theta=np.array([[0.25, -0.125], [0.0, 0.0]], dtype=np.float32),
     inverse=np.array([[0.5, 0.25, 0.75], [1.0, 0.0, 1.0]], dtype=np.float32),
 )
+PACK_WITH_FRESH = replace(
+    PACK,
+    arms=(*PACK.arms, FRESH_ARM),
+    theta=np.array([[0.25, -0.125], [0.0, 0.0], [0.125, -0.0625]], dtype=np.float32),
+    inverse=np.array([[0.5, 0.25, 0.75], [1.0, 0.0, 1.0], [0.75, 0.125, 0.875]], dtype=np.float32),
+)
 
 
 def blobs() -> dict[str, bytes]:
@@ -71,6 +79,7 @@ def blobs() -> dict[str, bytes]:
         "facts-1.arrows": encode_facts(FACTS, d=D, schema_hash="feedfacefeedface", lineage="main"),
         "statistics-1.arrows": encode_statistics(STATISTICS),
         "pack-1.arrows": encode_pack(PACK),
+        "pack-1-fresh.arrows": encode_pack(PACK_WITH_FRESH),
     }
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from contracts import CLICK, IMPRESSION, FormatError, decode_facts, decode_pack, decode_statistics
 from learner import LinUCB
-from tests.golden.examples import DECISION_MS, FACTS, FOLDER, PACK, STATISTICS, D, blobs
+from tests.golden.examples import DECISION_MS, FACTS, FOLDER, PACK, PACK_WITH_FRESH, STATISTICS, D, blobs
 
 
 def test_facts() -> None:
@@ -37,6 +37,17 @@ def test_pack() -> None:
     np.testing.assert_array_equal(found.inverse, PACK.inverse)
     assert found.theta.dtype == np.float32
     assert LinUCB.from_arrow(data).to_arrow() == blobs()["pack-1.arrows"]
+
+
+def test_pack_with_a_row_for_new_arms() -> None:
+    data = (FOLDER / "pack-1-fresh.arrows").read_bytes()
+    model = LinUCB.from_arrow(data)
+    assert model.arms == PACK.arms
+    assert model.fresh is not None
+    np.testing.assert_array_equal(model.fresh.theta, PACK_WITH_FRESH.theta[2])
+    np.testing.assert_array_equal(model.fresh.inverse, PACK_WITH_FRESH.inverse[2])
+    np.testing.assert_array_equal(model.theta, PACK.theta)
+    assert model.to_arrow() == data
 
 
 @pytest.mark.parametrize("name", sorted(blobs()))
