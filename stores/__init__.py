@@ -8,9 +8,7 @@ from stores.archive import (
     archived_ranges,
     archived_through,
     read_archive,
-    require_kept,
     trim_safely,
-    union_entries,
     write_archive,
 )
 from stores.connect import connect, connect_async, translated
@@ -23,6 +21,7 @@ from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unf
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
 from stores.statistics import AsyncPackStore, CategoryFacts, CategoryState, Delta, StatisticsStore
+from stores.union_log import UnionLog, union_entries
 
 __all__ = [
     "ArchivedRange",
@@ -46,6 +45,7 @@ __all__ = [
     "RedisBinary",
     "RedisEventLog",
     "StatisticsStore",
+    "UnionLog",
     "archived_ranges",
     "archived_through",
     "check_path",
@@ -57,7 +57,6 @@ __all__ = [
     "find_redis_server",
     "open_objects",
     "read_archive",
-    "require_kept",
     "translated",
     "trim_safely",
     "union_entries",

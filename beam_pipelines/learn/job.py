@@ -49,7 +49,7 @@ class LearnFromFrames(beam.PTransform[Any, Any]):
 def build(pipeline: beam.Pipeline, config: LearnConfig, start: Start, run_id: str) -> None:
     """Assemble the streaming job."""
     frames = pipeline | "ReadEventLog" >> ReadEventLog(
-        RedisLogOpener(config.redis_url, config.partitions),
+        RedisLogOpener(config.redis_url, config.partitions, config.archive_uri),
         start.reading,
         config.entries_per_read,
         config.poll_interval_s,

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from contracts import ORIGIN, EventLog, LineageSettings, Position
-from stores.archive import archived_through, require_kept
+from stores.archive import archived_through
 from stores.objects import ObjectStore
 from stores.statistics import StatisticsStore
+from stores.union_log import UnionLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,9 @@ def start_of(store: StatisticsStore, log: EventLog, settings: LineageSettings, o
     """Where to begin: every window still open is read whole, and the archive stays without a hole.
 
     Raises:
-        GapError: if the log was trimmed above that.
+        GapError: if the log was trimmed above that, and the archive does not fill the gap.
     """
+    union = UnionLog(objects, log)
     low_ms = store.low_watermark()
     restart = ORIGIN if low_ms < 0 else Position(max(0, settings.restart_ms(low_ms)), 0)
     reading: list[Position] = []
@@ -49,7 +51,7 @@ def start_of(store: StatisticsStore, log: EventLog, settings: LineageSettings, o
         reached = restart if objects is None else archived_through(objects, partition, ORIGIN)
         archived.append(reached)
         reading.append(min(restart, reached))
-        require_kept(log, partition, reading[-1])
+        union.require_whole(partition, reading[-1])
     return Start(tuple(reading), tuple(archived))
 
 

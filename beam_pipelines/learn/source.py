@@ -20,7 +20,9 @@ from beam_pipelines.learn.frames import Frame, encode_frame
 from beam_pipelines.learn.times import timestamp_of
 from contracts import EventLog, LogEntry, Position
 from stores.connect import connect
+from stores.objects import open_objects
 from stores.redis_log import RedisEventLog
+from stores.union_log import UnionLog
 
 # A frame stays well below what gRPC and a worker's memory like.
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
@@ -39,14 +41,16 @@ class LogOpener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RedisLogOpener:
-    """Opens the event log on Redis Streams."""
+    """Opens the event log on Redis Streams together with its archive (``archive_uri`` "": there is none)."""
 
     url: str
     partitions: int
+    archive_uri: str = ""
 
     def open(self) -> EventLog:
         """A log with a connection of its own."""
-        return RedisEventLog(connect(self.url), self.partitions)
+        objects = open_objects(self.archive_uri) if self.archive_uri else None
+        return UnionLog(objects, RedisEventLog(connect(self.url), self.partitions))
 
 
 class LogMark(CheckpointMark):

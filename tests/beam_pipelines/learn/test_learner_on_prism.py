@@ -1,4 +1,4 @@
-"""The learner as real processes on Prism: killed, restarted, with its Redis restarted; in the end, identical."""
+"""The learner as real processes on Prism: killed, its log trimmed, its Redis restarted; in the end, identical."""
 
 import os
 import random
@@ -14,7 +14,8 @@ import pytest
 
 from beam_pipelines.learn import LearnConfig
 from beam_pipelines.replay import compare
-from contracts import Fact, LineageSettings, UnavailableError
+from contracts import ORIGIN, Fact, LineageSettings, Position, UnavailableError
+from stores.archive import archived_through, write_archive
 from stores.connect import connect
 from stores.dead_letters import DeadLetters
 from stores.embedded import EmbeddedRedis
@@ -187,6 +188,11 @@ def test_killed_and_restarted_learners_end_identical_to_the_replay(
     eventually("worker and Prism die with the learner", lambda: not any(map(alive, below)), within_s=10)
     traffic.run(1)
 
+    objects = FileObjectStore(tmp_path / "archive")
+    for partition in range(PARTITIONS):
+        archived = archived_through(objects, partition, ORIGIN)
+        write_archive(objects, log.read(partition, archived, 10_000).entries, after=archived)
+        assert log.trim(partition, Position(1 << 60, 0)) > 0
     second = start_learner()
     goes_on("a new learner goes on")
     for pid in descendants(second.pid):
@@ -199,7 +205,7 @@ def test_killed_and_restarted_learners_end_identical_to_the_replay(
     goes_on("the learner starts its job again when Redis is another process")
     traffic.run(1)
 
-    outcome = compare(store, log, FileObjectStore(tmp_path / "archive"), patience_s=60)
+    outcome = compare(store, log, objects, patience_s=60)
     assert outcome.differences == ()
     assert outcome.identical
     assert outcome.windows_closed >= 5
