@@ -99,6 +99,20 @@ def archived_through(objects: ObjectStore, partition: int, after: Position) -> P
     return reached
 
 
+def archived_on(objects: ObjectStore, partition: int, reached: Position) -> Position:
+    """How far objects lead on from ``reached``, each beginning where one before ended; no others are listed.
+
+    Raises:
+        FormatError: if an object under the archive's path has another kind of name.
+    """
+    while True:
+        paths = objects.list(keys.archive_objects_behind(partition, str(reached)))
+        ends = [_parse_range(path).last for path in paths]
+        if not ends:
+            return reached
+        reached = max(ends)
+
+
 def read_archive(objects: ObjectStore, partition: int, after: Position) -> Iterator[LogEntry]:
     """Archived entries behind ``after``, ascending, each position once; holes are passed over.
 
