@@ -36,8 +36,17 @@ class Progress:
         return 0 if self.caught_up else self.log_ms - max(self.low_watermark_ms, 0)
 
 
-def start_of(store: StatisticsStore, log: EventLog, settings: LineageSettings, objects: ObjectStore | None) -> Start:
+def start_of(
+    store: StatisticsStore,
+    log: EventLog,
+    settings: LineageSettings,
+    objects: ObjectStore | None,
+    *,
+    archives: bool = True,
+) -> Start:
     """Where to begin: every window still open is read whole, and the archive stays without a hole.
+
+    ``archives`` False: the job reads the archive but does not go on writing it.
 
     Raises:
         GapError: if the log was trimmed above that, and the archive does not fill the gap.
@@ -48,7 +57,7 @@ def start_of(store: StatisticsStore, log: EventLog, settings: LineageSettings, o
     reading: list[Position] = []
     archived: list[Position] = []
     for partition in range(log.partitions):
-        reached = restart if objects is None else archived_through(objects, partition, ORIGIN)
+        reached = restart if objects is None or not archives else archived_through(objects, partition, ORIGIN)
         archived.append(reached)
         reading.append(min(restart, reached))
         union.require_whole(partition, reading[-1])
