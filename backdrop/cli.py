@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from backdrop import doctor as doctor_module
-from backdrop import wiring
+from backdrop import lineage_commands, wiring
 from backdrop.evaluate_command import evaluate
 from backdrop.logging import configure_logging
+from backdrop.options import Home, LineageId, RedisUrl
+from backdrop.replay_command import replay
 from backdrop.settings import Settings, load_settings
 from backdrop.version import __version__
 from backdrop.warm_start import warm_start
@@ -25,11 +27,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Home = Annotated[Path | None, typer.Option(help="Folder of local state [default: .backdrop]", show_default=False)]
-RedisUrl = Annotated[
-    str | None, typer.Option("--redis", help="Redis URL [default: redis://127.0.0.1:6379/0]", show_default=False)
-]
 
 
 def main() -> None:
@@ -121,7 +118,9 @@ def serve(
     from serving import serve as run_server
 
     settings = _settings(home, redis_url, serve={"host": host, "port": port})
-    run_server(wiring.server_config(settings))
+    config = wiring.server_config(settings)
+    wiring.require_partitions(settings)
+    run_server(config)
 
 
 @app.command()
@@ -165,25 +164,27 @@ def contact_sheet(
 
 
 @app.command()
-def learn(home: Home = None, redis_url: RedisUrl = None) -> None:
+def learn(lineage: LineageId = None, home: Home = None, redis_url: RedisUrl = None) -> None:
     """Follow the event log and keep the models up to date: Beam streaming job on Prism."""
     from beam_pipelines.learn import run
 
-    run(wiring.learn_config(_settings(home, redis_url)))
+    run(wiring.learn_config(_settings(home, redis_url, lineage={"id": lineage})))
 
 
 @app.command()
-def verify(home: Home = None, redis_url: RedisUrl = None) -> None:
+def verify(lineage: LineageId = None, home: Home = None, redis_url: RedisUrl = None) -> None:
     """Check that the streaming state equals a batch replay of archive and event log, bit for bit."""
     from beam_pipelines.replay import compare
     from stores import RedisEventLog, StatisticsStore, connect, open_objects
 
-    settings = _settings(home, redis_url)
+    settings = _settings(home, redis_url, lineage={"id": lineage})
     typer.echo("waiting for the learner to reach the log's end (a minute at most), then replaying", err=True)
     with connect(settings.redis_url) as client:
+        log = RedisEventLog(client, settings.partitions)
+        log.require_partitions()
         identity = compare(
             StatisticsStore(client, settings.lineage.id),
-            RedisEventLog(client, settings.partitions),
+            log,
             open_objects(settings.objects_location),
         )
     outcome = "identical" if identity.identical else "DIFFERENT"
@@ -197,7 +198,10 @@ def verify(home: Home = None, redis_url: RedisUrl = None) -> None:
 
 
 app.command()(evaluate)
+app.command()(replay)
 app.command("warm-start")(warm_start)
+for _command in lineage_commands.COMMANDS:
+    app.command()(_command)
 
 
 @app.command()

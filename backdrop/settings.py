@@ -85,6 +85,7 @@ class LearnSection(_Section):
         ("bias",), description="Context entries in a hybrid model's shared part, by name or index."
     )
     archive: bool = Field(True, description="Copy the event log to Parquet in the object store.")
+    trim: bool = Field(True, description="Where there is an archive, trim the event log below it once a minute.")
 
 
 class GenerateSection(_Section):

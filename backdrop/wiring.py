@@ -2,17 +2,21 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backdrop.settings import Settings
-from contracts import ContextSchema, SettingsError, SetupError
+from contracts import ContextSchema, SettingsError, SetupError, UnavailableError
 from learner import HYBRID, ModelSettings
 
 if TYPE_CHECKING:
     from beam_pipelines.generate import GenerateConfig
     from beam_pipelines.learn import LearnConfig
     from serving import ServerConfig
+
+_TRIM_INTERVAL_S = 60.0
+_ASK_TIMEOUT_S = 1.0
 
 
 def read_schema(settings: Settings) -> ContextSchema:
@@ -54,6 +58,18 @@ def server_config(settings: Settings) -> "ServerConfig":
     )
 
 
+def require_partitions(settings: Settings) -> None:
+    """Check, if Redis answers, that the event log has as many partitions as are set; without Redis, serving begins.
+
+    Raises:
+        SettingsError: if it was begun with another number.
+    """
+    from stores import RedisEventLog, connect
+
+    with suppress(UnavailableError), connect(settings.redis_url, timeout_s=_ASK_TIMEOUT_S, retries=0) as client:
+        RedisEventLog(client, settings.partitions).require_partitions()
+
+
 def learn_config(settings: Settings) -> "LearnConfig":
     """What the learner is told.
 
@@ -74,6 +90,7 @@ def learn_config(settings: Settings) -> "LearnConfig":
         flush_ms=learn.flush_ms,
         model=model_settings(settings),
         archive_uri=settings.objects_location if learn.archive else "",
+        trim_interval_s=_TRIM_INTERVAL_S if learn.trim else 0.0,
     )
 
 

@@ -1,6 +1,9 @@
 """Every Redis key and object path (design, section 5)."""
 
 ACTIVE_LINEAGE = "bd:active"
+LINEAGES = "bd:lineages"
+LINEAGE_HISTORY = "bd:lineages:history"
+EVENTS_PARTITIONS = "bd:events:partitions"
 MODELS_CHANNEL = "bd:models"
 POLICY = "bd:policy"
 DEAD_LETTERS = "bd:deadletter"
@@ -38,7 +41,7 @@ def seed(category: str, lineage: str) -> str:
 
 
 def lineage(lineage_id: str) -> str:
-    """Hash: fingerprint and low watermark."""
+    """Hash: fingerprint, low watermark, time up to which it was replayed."""
     return f"bd:lineage:{lineage_id}"
 
 
@@ -89,4 +92,9 @@ def creative_object(creative_id: str, suffix: str) -> str:
 
 def archive_object(partition: int, first: str, last: str) -> str:
     """Object path of archived log entries, by their range of positions."""
-    return f"archive/{partition}/{first}_{last}.parquet"
+    return f"{archive_objects_behind(partition, first)}{last}.parquet"
+
+
+def archive_objects_behind(partition: int, first: str) -> str:
+    """What the object paths of archived log entries begin with, where their range begins behind ``first``."""
+    return f"archive/{partition}/{first}_"

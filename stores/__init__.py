@@ -8,9 +8,7 @@ from stores.archive import (
     archived_ranges,
     archived_through,
     read_archive,
-    require_kept,
     trim_safely,
-    union_entries,
     write_archive,
 )
 from stores.connect import connect, connect_async, translated
@@ -19,10 +17,13 @@ from stores.dead_letters import DeadLetter, DeadLetters
 from stores.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from stores.features import OnlineReader, OnlineRow
 from stores.file_log import FileEventLog
+from stores.lineages import Lineage, LineageState, LineageStore, Move
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
 from stores.statistics import AsyncPackStore, CategoryFacts, CategoryState, Delta, StatisticsStore
+from stores.trimming import Trimmed, Trimmer
+from stores.union_log import UnionLog, union_entries
 
 __all__ = [
     "ArchivedRange",
@@ -39,6 +40,10 @@ __all__ = [
     "EmbeddedRedis",
     "FileEventLog",
     "FileObjectStore",
+    "Lineage",
+    "LineageState",
+    "LineageStore",
+    "Move",
     "ObjectStore",
     "OnlineReader",
     "OnlineRow",
@@ -46,6 +51,9 @@ __all__ = [
     "RedisBinary",
     "RedisEventLog",
     "StatisticsStore",
+    "Trimmed",
+    "Trimmer",
+    "UnionLog",
     "archived_ranges",
     "archived_through",
     "check_path",
@@ -57,7 +65,6 @@ __all__ = [
     "find_redis_server",
     "open_objects",
     "read_archive",
-    "require_kept",
     "translated",
     "trim_safely",
     "union_entries",

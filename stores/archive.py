@@ -1,4 +1,4 @@
-"""The archive (log entries in Parquet), and "the log" as every guarantee means it: archive and live, each entry once.
+"""The archive: log entries in Parquet.
 
 An object's name holds the range ``(after, last]`` of positions that it covers: every entry of the partition in
 that range is in it. So coverage is known from a listing alone, ranges may overlap (a reader that starts again
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts import EventLog, FormatError, GapError, InvalidInputError, LogEntry, Position, keys
+from contracts import EventLog, FormatError, InvalidInputError, LogEntry, Position, keys
 from stores.objects import ObjectStore
 
 ARCHIVE_FORMAT = "archive/1"
 CONTENT_TYPE = "application/vnd.apache.parquet"
-READ_LIMIT = 256
+_ROWS_AT_ONCE = 256
 _MAX_SEQUENCE = (1 << 63) - 1
 _SCHEMA = pa.schema(
     [
@@ -44,6 +44,13 @@ def following(position: Position) -> Position:
     return Position(position.append_ms, position.sequence + 1)
 
 
+def before(position: Position) -> Position:
+    """Largest position below ``position``."""
+    if position.sequence > 0:
+        return Position(position.append_ms, position.sequence - 1)
+    return Position(position.append_ms - 1, _MAX_SEQUENCE)
+
+
 def write_archive(
     objects: ObjectStore, entries: Sequence[LogEntry], *, after: Position | None = None
 ) -> tuple[str, ...]:
@@ -65,7 +72,7 @@ def write_archive(
         raise InvalidInputError(message)
     written = []
     for partition, own in by_partition.items():
-        start = _before(own[0].position) if after is None else after
+        start = before(own[0].position) if after is None else after
         _require_order(start, own)
         path = keys.archive_object(partition, str(start), str(own[-1].position))
         if objects.put_if_absent(path, _encode(own), CONTENT_TYPE):
@@ -92,6 +99,20 @@ def archived_through(objects: ObjectStore, partition: int, after: Position) -> P
     return reached
 
 
+def archived_on(objects: ObjectStore, partition: int, reached: Position) -> Position:
+    """How far objects lead on from ``reached``, each beginning where one before ended; no others are listed.
+
+    Raises:
+        FormatError: if an object under the archive's path has another kind of name.
+    """
+    while True:
+        paths = objects.list(keys.archive_objects_behind(partition, str(reached)))
+        ends = [_parse_range(path).last for path in paths]
+        if not ends:
+            return reached
+        reached = max(ends)
+
+
 def read_archive(objects: ObjectStore, partition: int, after: Position) -> Iterator[LogEntry]:
     """Archived entries behind ``after``, ascending, each position once; holes are passed over.
 
@@ -102,48 +123,26 @@ def read_archive(objects: ObjectStore, partition: int, after: Position) -> Itera
     reached = after
     for found in archived_ranges(objects, partition):
         if found.last > reached:
-            yield from _read_behind(objects, found, partition, reached)
+            yield from (entry for entry in read_range(objects, found, partition) if entry.position > reached)
             reached = found.last
 
 
-def union_entries(
-    objects: ObjectStore | None, log: EventLog, partition: int, after: Position, *, limit: int = READ_LIMIT
-) -> Iterator[LogEntry]:
-    """Entries behind ``after`` of archive and live log, ascending, each position once, up to the log's present end.
-
-    ``objects`` None means that there is no archive. Reads ``limit`` live entries at a time.
+def read_range(objects: ObjectStore, found: ArchivedRange, partition: int) -> tuple[LogEntry, ...]:
+    """All entries of one archive object, ascending; at least the last.
 
     Raises:
-        GapError: if entries may be missing: trimmed from the log and not in the archive.
-        FormatError: if an archive object is damaged.
-        UnavailableError: if either store did not answer.
+        FormatError: if the object is damaged, or is not of that partition and range.
+        UnavailableError: if the object store did not answer.
     """
-    reached = after
-    for found in archived_ranges(objects, partition) if objects is not None else ():
-        if found.last <= reached:
-            continue
-        if found.after > reached:
-            yield from _live(log, partition, reached, found.after, limit)
-            reached = found.after
-        if objects is not None:
-            yield from _read_behind(objects, found, partition, reached)
-        reached = found.last
-    yield from _live(log, partition, reached, None, limit)
-
-
-def require_kept(log: EventLog, partition: int, after: Position) -> None:
-    """Check that the live log still holds every entry behind ``after``; call it once they have been read.
-
-    Raises:
-        GapError: if entries behind ``after`` may have been trimmed.
-    """
-    trimmed = log.trimmed(partition)
-    if trimmed > following(after):
-        message = (
-            f"partition {partition} of the event log was trimmed below {trimmed}, entries behind {after} are needed: "
-            "read the archive too, or begin at a later position"
-        )
-        raise GapError(message)
+    entries = tuple(_decode(objects.get(found.path), found.path))
+    strangers = {entry.partition for entry in entries} - {partition}
+    if strangers:
+        message = f"archive object {found.path!r} holds an entry of partition {min(strangers)}"
+        raise FormatError(message)
+    if not entries or entries[-1].position != found.last or entries[0].position <= found.after:
+        message = f"archive object {found.path!r} does not hold the range of its name: move it away"
+        raise FormatError(message)
+    return entries
 
 
 def trim_safely(
@@ -161,30 +160,6 @@ def trim_safely(
     """
     below = min([archived, *(Position(max(0, moment), 0) for moment in restart_ms), *others])
     return log.trim(partition, below)
-
-
-def _live(log: EventLog, partition: int, after: Position, upto: Position | None, limit: int) -> Iterator[LogEntry]:
-    reached = after
-    while True:
-        entries = log.read(partition, reached, limit).entries
-        # The mark rises with the trimming, so looking at it behind the read leaves no moment unseen.
-        require_kept(log, partition, reached)
-        for entry in entries:
-            if upto is not None and entry.position > upto:
-                return
-            yield entry
-        if not entries:
-            return
-        reached = entries[-1].position
-
-
-def _read_behind(objects: ObjectStore, found: ArchivedRange, partition: int, after: Position) -> Iterator[LogEntry]:
-    for entry in _decode(objects.get(found.path), found.path):
-        if entry.partition != partition:
-            message = f"archive object {found.path!r} holds an entry of partition {entry.partition}"
-            raise FormatError(message)
-        if entry.position > after:
-            yield entry
 
 
 def _encode(entries: Sequence[LogEntry]) -> bytes:
@@ -209,7 +184,7 @@ def _decode(data: bytes, path: str) -> Iterator[LogEntry]:
         if not schema.equals(_SCHEMA) or (schema.metadata or {}).get(b"format") != ARCHIVE_FORMAT.encode():
             message = f"archive object {path!r} is not of format {ARCHIVE_FORMAT!r}"
             raise FormatError(message)
-        for batch in file.iter_batches(READ_LIMIT):
+        for batch in file.iter_batches(_ROWS_AT_ONCE):
             columns = (column.to_pylist() for column in batch.columns)
             for partition, append_ms, sequence, blob in zip(*columns, strict=True):
                 yield LogEntry(partition, Position(append_ms, sequence), blob)
@@ -234,9 +209,3 @@ def _require_order(after: Position, entries: Sequence[LogEntry]) -> None:
             message = f"log entry {entry.position} of partition {entry.partition} follows {reached}: keep log order"
             raise InvalidInputError(message)
         reached = entry.position
-
-
-def _before(position: Position) -> Position:
-    if position.sequence > 0:
-        return Position(position.append_ms, position.sequence - 1)
-    return Position(position.append_ms - 1, _MAX_SEQUENCE)

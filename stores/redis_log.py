@@ -11,7 +11,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from contracts import ORIGIN, InvalidInputError, LogEntry, LogRead, Position, keys
+from contracts import ORIGIN, InvalidInputError, LogEntry, LogRead, Position, SettingsError, keys
 from stores.connect import Command, command, command_async, transaction, transaction_async, translated
 
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
@@ -39,6 +39,22 @@ class RedisEventLog:
     def partitions(self) -> int:
         """How many partitions there are."""
         return self._partitions
+
+    def require_partitions(self) -> None:
+        """Note how many partitions the log has, or check that it was begun with as many.
+
+        Raises:
+            SettingsError: if it was begun with another number: entries would go where no reader looks.
+        """
+        with translated("read the event log's partitions"):
+            wanted, stored = self._partitions, keys.EVENTS_PARTITIONS
+            _, found = transaction(self._client, [("SETNX", stored, wanted), ("GET", stored)])
+        if int(found) != wanted:
+            message = (
+                f"partitions = {wanted}: the event log was begun with {int(found)}, and facts in the others would be "
+                f"missed: set partitions = {int(found)} wherever the log is written or read"
+            )
+            raise SettingsError(message)
 
     def append(self, partition: int, blobs: Sequence[bytes]) -> tuple[Position, ...]:
         """Append blobs in order, all or none; returns their positions when Redis has them.

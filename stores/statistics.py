@@ -1,10 +1,8 @@
 """Statistics, packs and watermarks of one lineage in Redis; every write is a compare-and-set (design, ideas 5-8)."""
 
-import hashlib
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 import redis
@@ -12,11 +10,13 @@ import redis.asyncio
 
 from contracts import ORIGIN, LineageError, LineageSettings, Position, keys
 from stores.connect import command, command_async, pipeline, transaction, translated
+from stores.lineages import LineageState
+from stores.scripts import Scripts
 
 NEVER = -1
 
 _LISTEN_S = 60.0
-_SCRIPTS = ("put_deltas", "close", "changes", "put_pack", "raise_field", "tally")
+_SCRIPTS = ("put_deltas", "close", "changes", "put_pack", "raise_field", "tally", "begin_lineage")
 _COUNT = "n:"
 _FINGERPRINT = "fingerprint"
 _LOW_WATERMARK = "low_watermark_ms"
@@ -78,20 +78,39 @@ class StatisticsStore:
         self._client = client
         self._run_id = run_id
         self.lineage = lineage
-        self._scripts = {name: _script(name) for name in _SCRIPTS}
+        self._scripts = Scripts(client, _SCRIPTS)
 
-    def begin(self, settings: LineageSettings) -> None:
-        """Register the lineage with its settings, or check them against those it was begun with; serve it if none is.
+    def begin(self, settings: LineageSettings, *, replay_to_ms: int | None = None) -> None:
+        """Register the lineage with its settings, or check them against those it was begun with.
+
+        With ``replay_to_ms`` it is one that a replay builds up to that time, or has begun to. Without, it is served
+        if none is.
 
         Raises:
-            LineageError: if it was begun with other settings.
+            LineageError: if it was begun with other settings, for another purpose, or is retired.
         """
-        fingerprint = settings.fingerprint()
-        with translated("begin a lineage"):
-            command(self._client, "HSETNX", keys.lineage(self.lineage), _FINGERPRINT, fingerprint)
-            stored = command(self._client, "HGET", keys.lineage(self.lineage), _FINGERPRINT)
-            command(self._client, "SETNX", keys.ACTIVE_LINEAGE, self.lineage)
-        settings.require_same(self.lineage, stored.decode())
+        wanted = LineageState.FOLLOWING if replay_to_ms is None else LineageState.REPLAYING
+        target = "" if replay_to_ms is None else str(replay_to_ms)
+        script_keys = [keys.lineage(self.lineage), keys.LINEAGES, keys.ACTIVE_LINEAGE]
+        values = [self.lineage, settings.fingerprint(), wanted, target]
+        stored, state, replayed_to = (
+            found.decode() for found in self._scripts.run("begin_lineage", script_keys, values)
+        )
+        if state == LineageState.RETIRED:
+            message = f"lineage {self.lineage!r} is retired: choose another lineage id"
+            raise LineageError(message)
+        settings.require_same(self.lineage, stored)
+        if replay_to_ms is None and state == LineageState.REPLAYING:
+            message = (
+                f"lineage {self.lineage!r} is being replayed up to {replayed_to}: let `backdrop replay` finish first"
+            )
+            raise LineageError(message)
+        if replay_to_ms is not None and (state, replayed_to) != (LineageState.REPLAYING, target):
+            what = f"is {state}" if state != LineageState.REPLAYING else f"is being replayed up to {replayed_to}"
+            message = (
+                f"lineage {self.lineage!r} exists and {what}, not to be replayed up to {target}: choose another id"
+            )
+            raise LineageError(message)
 
     def settings(self) -> LineageSettings:
         """The settings that the lineage was begun with.
@@ -126,7 +145,7 @@ class StatisticsStore:
                 learner that starts again from a watermark raised now would not read that.
         """
         values: list[str | bytes | int] = [self._run_id, _LOW_WATERMARK, watermark_ms]
-        answer, found = self._run("raise_field", [keys.lineage(self.lineage)], values)
+        answer, found = self._scripts.run("raise_field", [keys.lineage(self.lineage)], values)
         self._require_same_run(answer, found)
         return int(found)
 
@@ -150,7 +169,7 @@ class StatisticsStore:
         for delta in deltas:
             name = keys.delta_field(delta.window, delta.shard)
             values += [name, delta.window, delta.version, delta.blob]
-        taken, through = self._run("put_deltas", self._keys(category)[:3], values)
+        taken, through = self._scripts.run("put_deltas", self._keys(category)[:3], values)
         self._require_same_run(taken, through)
         return int(through)
 
@@ -162,7 +181,7 @@ class StatisticsStore:
         Raises:
             LineageError: if Redis is another process than at the start.
         """
-        done, found = self._run("close", self._keys(category), [self._run_id, seen, through, facts, base])
+        done, found = self._scripts.run("close", self._keys(category), [self._run_id, seen, through, facts, base])
         self._require_same_run(done, found)
         return bool(done)
 
@@ -172,7 +191,7 @@ class StatisticsStore:
         values: list[str | bytes | int] = [known.through if known.base is not None else "none"]
         for name, (version, _) in known.deltas.items():
             values += [name, version]
-        through, generation, base, kept, changed = self._run("changes", self._keys(category), values)
+        through, generation, base, kept, changed = self._scripts.run("changes", self._keys(category), values)
         deltas = {name.decode(): known.deltas[name.decode()] for name in kept}
         for at in range(0, len(changed), 3):
             deltas[changed[at].decode()] = (int(changed[at + 1]), changed[at + 2])
@@ -183,7 +202,7 @@ class StatisticsStore:
         """Store a pack iff its generation is higher, and announce it."""
         message = json.dumps({"lineage": self.lineage, "category": category, "generation": generation})
         values: list[str | bytes | int] = [generation, pack, keys.MODELS_CHANNEL, message]
-        return bool(self._run("put_pack", [keys.pack(category, self.lineage)], values))
+        return bool(self._scripts.run("put_pack", [keys.pack(category, self.lineage)], values))
 
     def put_seed(self, category: str, blob: bytes) -> None:
         """Store statistics lent by another lineage (docs/formats.md); the generation rises, so a pack with them can."""
@@ -235,7 +254,7 @@ class StatisticsStore:
         for position, counts in entries:
             values += [position.append_ms, position.sequence, len(counts)]
             values += [word for pair in counts.items() for word in pair]
-        self._run("tally", [keys.lineage_tally(self.lineage)], values)
+        self._scripts.run("tally", [keys.lineage_tally(self.lineage)], values)
 
     def tally(self) -> dict[str, int]:
         """Facts read so far by name (``counting``, or why they were dropped), each log position once."""
@@ -257,13 +276,6 @@ class StatisticsStore:
                 "it may hold an older dataset, so start again from the stored low watermark"
             )
             raise LineageError(message)
-
-    def _run(self, name: str, script_keys: Sequence[str], values: Sequence[str | bytes | int]) -> Any:
-        with translated(f"run {name}"):
-            try:
-                return command(self._client, "EVALSHA", self._scripts[name][1], len(script_keys), *script_keys, *values)
-            except redis.exceptions.NoScriptError:
-                return command(self._client, "EVAL", self._scripts[name][0], len(script_keys), *script_keys, *values)
 
 
 class AsyncPackStore:
@@ -314,8 +326,3 @@ def _facts(versions: Mapping[bytes, bytes]) -> CategoryFacts:
         open=sum(int(count) for name, count in versions.items() if name not in plain),
         through=int(versions.get(_THROUGH, NEVER)),
     )
-
-
-def _script(name: str) -> tuple[str, str]:
-    text = resources.files("stores").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
-    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

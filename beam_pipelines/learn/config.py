@@ -7,6 +7,8 @@ from contracts import DEFAULT_FLUSH_MS, LineageSettings, SettingsError, check_na
 from learner import ModelSettings
 
 PRISM = "prism"
+# A time that never comes, beyond Beam's last timestamp: a job that learns up to it never ends.
+NEVER_MS = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,8 @@ class LearnConfig:
     """Settings of one learner process; times in milliseconds or seconds as their names say.
 
     ``archive_uri`` "" keeps no archive. ``prism_path`` is the Prism binary. ``grace_period_s`` is how long a job may
-    take to end before it is killed.
+    take to end before it is killed. A job with ``until_ms`` learns what was appended before that time, and ends.
+    ``trim_interval_s`` is how often the log is trimmed below what is archived and no longer needed; 0: never.
     """
 
     redis_url: str
@@ -32,6 +35,8 @@ class LearnConfig:
     grace_period_s: float = 10.0
     log_level: str = "WARNING"
     entries_per_read: int = 256
+    until_ms: int = NEVER_MS
+    trim_interval_s: float = 60.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -51,6 +56,11 @@ class LearnConfig:
             if getattr(self, name) < 1:
                 message = f"{name} = {getattr(self, name)}: must be at least 1"
                 raise SettingsError(message)
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is a replay: it ends, and leaves archive and log as they are."""
+        return self.until_ms != NEVER_MS
 
     def to_json(self) -> str:
         """Write for another process."""

@@ -14,6 +14,7 @@ from apache_beam.transforms.window import TimestampedValue
 from numpy.typing import NDArray
 
 from beam_pipelines.learn.chunk import FactColumns
+from beam_pipelines.learn.config import NEVER_MS
 from beam_pipelines.learn.fold import WindowState, decode_state, delta, encode_state, fold
 from beam_pipelines.learn.identities import IdentitySet
 from beam_pipelines.learn.publication import Publication
@@ -55,10 +56,11 @@ class FoldFacts(beam.DoFn):
     BOUND_SPEC = TimerSpec("bound", TimeDomain.WATERMARK)
     BOUND = beam.DoFn.TimerParam(BOUND_SPEC)
 
-    def __init__(self, settings: LineageSettings, lineage: str, flush_ms: int) -> None:
+    def __init__(self, settings: LineageSettings, lineage: str, flush_ms: int, *, until_ms: int = NEVER_MS) -> None:
         self._settings = settings
         self._lineage = lineage
         self._flush_ms = flush_ms
+        self._until_ms = until_ms
         self._held: dict[bytes, tuple[bytes, WindowState]] = {}
 
     def setup(self) -> None:
@@ -76,7 +78,7 @@ class FoldFacts(beam.DoFn):
         key, chunk = element
         waiting.add(chunk)
         bound_ms = self._settings.bound_ms(ShardWindow.from_bytes(key).window)
-        due_ms = min(next_multiple(ms_of(at), self._flush_ms), bound_ms)
+        due_ms = min(next_multiple(ms_of(at), self._flush_ms), bound_ms, self._until_ms)
         flush.set(timestamp_of(due_ms), dynamic_timer_tag=str(due_ms))
 
     @on_timer(FLUSH_SPEC)
@@ -123,7 +125,8 @@ class FoldFacts(beam.DoFn):
                 cell.clear()
             self._forget(now_ms)
             return
-        if token is None:
+        # Where the log ends before the bound, the window stays open, however far the watermark rises then.
+        if token is None and bound_ms <= self._until_ms:
             bound.set(timestamp_of(bound_ms))
         if done is not None:
             cells.waiting.clear()

@@ -7,6 +7,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines.learn.archive_stage import ArchiveLog, by_partition
+from beam_pipelines.learn.as_of import AsOfOpener
 from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.decode_stage import DecodeFacts, RouteFacts
 from beam_pipelines.learn.fold_stage import FoldFacts
@@ -34,11 +35,13 @@ class LearnFromFrames(beam.PTransform[Any, Any]):
             | "DecodeFacts" >> _stage(DecodeFacts(settings, lineage, url), bytes)
             | "RouteFacts" >> _stage(RouteFacts(settings), tuple[bytes, bytes])
         )
-        publications = chunks | "FoldFacts" >> _stage(FoldFacts(settings, lineage, config.flush_ms), tuple[str, bytes])
+        publications = chunks | "FoldFacts" >> _stage(
+            FoldFacts(settings, lineage, config.flush_ms, until_ms=config.until_ms), tuple[str, bytes]
+        )
         closed = publications | "PublishModel" >> _stage(
             PublishModel(settings, lineage, url, run_id=self.run_id, model=config.model), tuple[bytes, int]
         )
-        ticks = frames | "Tick" >> _stage(Tick(config.flush_ms), tuple[bytes, int])
+        ticks = frames | "Tick" >> _stage(Tick(config.flush_ms, until_ms=config.until_ms), tuple[bytes, int])
         return (
             (closed, ticks)
             | "Times" >> _flatten()
@@ -47,15 +50,16 @@ class LearnFromFrames(beam.PTransform[Any, Any]):
 
 
 def build(pipeline: beam.Pipeline, config: LearnConfig, start: Start, run_id: str) -> None:
-    """Assemble the streaming job."""
+    """Assemble the streaming job, or the same graph over a log that ends at ``config.until_ms``."""
+    log = RedisLogOpener(config.redis_url, config.partitions, config.archive_uri)
     frames = pipeline | "ReadEventLog" >> ReadEventLog(
-        RedisLogOpener(config.redis_url, config.partitions),
+        AsOfOpener(log, config.until_ms) if config.ends else log,
         start.reading,
         config.entries_per_read,
         config.poll_interval_s,
     )
     _ = frames | "Learn" >> LearnFromFrames(config, run_id)
-    if config.archive_uri:
+    if config.archive_uri and not config.ends:
         _ = (
             frames
             | "ByPartition" >> _map(by_partition, tuple[int, bytes])

@@ -10,6 +10,7 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, TimerSpec, on_timer
 from apache_beam.transforms.window import TimestampedValue
 
+from beam_pipelines.learn.config import NEVER_MS
 from beam_pipelines.learn.frames import decode_frame
 from beam_pipelines.learn.publication import Publication
 from beam_pipelines.learn.publisher import Publisher
@@ -199,13 +200,14 @@ class Tick(beam.DoFn):
     So the low watermark also rises over entries in which nothing counts.
     """
 
-    def __init__(self, flush_ms: int) -> None:
+    def __init__(self, flush_ms: int, *, until_ms: int = NEVER_MS) -> None:
         self._flush_ms = flush_ms
+        self._until_ms = until_ms
 
     def process(self, element: bytes, at: Any = beam.DoFn.TimestampParam) -> Iterator[TimestampedValue[Any]]:
         """Emit one time."""
         newest = decode_frame(element).entries[-1].append_ms
-        yield TimestampedValue((ONE_KEY, next_multiple(newest, self._flush_ms)), at)
+        yield TimestampedValue((ONE_KEY, min(next_multiple(newest, self._flush_ms), self._until_ms)), at)
 
 
 def _armed(cell: Any) -> int:

@@ -19,6 +19,7 @@ from beam_pipelines.learn.prism import require_prism
 from contracts import UnavailableError
 from stores.child import start_child
 from stores.connect import connect
+from stores.lineages import LineageStore
 from stores.objects import open_objects
 from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
@@ -34,13 +35,14 @@ _log = structlog.get_logger("learn")
 
 
 def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
-    """Learn until SIGTERM, SIGINT or ``stop``; call it from the main thread.
+    """Learn until SIGTERM, SIGINT or ``stop``, or until a replay is done; call it from the main thread.
 
     Every start, the first and any after a failure, begins at the stored low watermark. While Redis does not
     answer it waits.
 
     Raises:
-        LineageError: if the lineage was begun with other settings.
+        LineageError: if the lineage was begun with other settings or for another purpose, or is retired.
+        SettingsError: if the log has another number of partitions.
         GapError: if the event log no longer holds what must be read.
         SetupError: if Prism is missing.
     """
@@ -58,6 +60,9 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
                 status = _watch(_start(order), ending, config.grace_period_s)
                 if ending.is_set():
                     return
+                if config.ends and status == 0:
+                    _finish(config)
+                    return
                 _log.warning("worker_ended", status=status, lineage=config.lineage, pause_s=pause_s)
             if time.monotonic() - began > _HEALTHY_S:
                 pause_s = _FIRST_PAUSE_S
@@ -70,9 +75,11 @@ def _prepare(config: LearnConfig) -> bytes:
     with connect(config.redis_url) as client:
         store = StatisticsStore(client, config.lineage)
         run_id = store.run_id()
-        store.begin(config.settings)
+        log = RedisEventLog(client, config.partitions)
+        log.require_partitions()
+        store.begin(config.settings, replay_to_ms=config.until_ms if config.ends else None)
         objects = open_objects(config.archive_uri) if config.archive_uri else None
-        start: Start = start_of(store, RedisEventLog(client, config.partitions), config.settings, objects)
+        start: Start = start_of(store, log, config.settings, objects, archives=not config.ends)
     return json.dumps(
         {
             "config": config.to_json(),
@@ -81,6 +88,11 @@ def _prepare(config: LearnConfig) -> bytes:
             "archived": [str(position) for position in start.archived],
         }
     ).encode()
+
+
+def _finish(config: LearnConfig) -> None:
+    with connect(config.redis_url) as client:
+        LineageStore(client).finish_replay(config.lineage)
 
 
 def _start(order: bytes) -> subprocess.Popen[bytes]:

@@ -18,9 +18,11 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
 from beam_pipelines.learn.frames import Frame, encode_frame
 from beam_pipelines.learn.times import timestamp_of
-from contracts import EventLog, LogEntry, Position
+from contracts import LogEntry, LogRead, Position
 from stores.connect import connect
+from stores.objects import open_objects
 from stores.redis_log import RedisEventLog
+from stores.union_log import UnionLog
 
 # A frame stays well below what gRPC and a worker's memory like.
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
@@ -29,24 +31,34 @@ _FRAMES_PER_BUNDLE = 8
 _SECONDS_PER_BUNDLE = 0.5
 
 
+class ReadableLog(Protocol):
+    """An event log, as far as a reader needs it."""
+
+    def read(self, partition: int, after: Position, limit: int) -> LogRead:
+        """Up to ``limit`` entries behind ``after``, with the log's clock of the same instant."""
+        ...
+
+
 class LogOpener(Protocol):
     """Opens the event log in the worker that reads it; travels with the pipeline, so it holds plain values only."""
 
-    def open(self) -> EventLog:
+    def open(self) -> ReadableLog:
         """A log to read from."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RedisLogOpener:
-    """Opens the event log on Redis Streams."""
+    """Opens the event log on Redis Streams together with its archive (``archive_uri`` "": there is none)."""
 
     url: str
     partitions: int
+    archive_uri: str = ""
 
-    def open(self) -> EventLog:
+    def open(self) -> UnionLog:
         """A log with a connection of its own."""
-        return RedisEventLog(connect(self.url), self.partitions)
+        objects = open_objects(self.archive_uri) if self.archive_uri else None
+        return UnionLog(objects, RedisEventLog(connect(self.url), self.partitions))
 
 
 class LogMark(CheckpointMark):
@@ -81,7 +93,7 @@ class LogReader(UnboundedReader):
 
     def __init__(
         self,
-        log: EventLog,
+        log: ReadableLog,
         partition: int,
         after: Position,
         limit: int,

@@ -21,6 +21,7 @@ from beam_pipelines.learn.decode import COUNTING
 from beam_pipelines.learn.job import build
 from beam_pipelines.learn.positions import Start, progress_of
 from beam_pipelines.learn.prism import PrismServer
+from beam_pipelines.learn.upkeep import Upkeep
 from contracts import BackdropError, Position
 from stores.connect import connect
 from stores.redis_log import RedisEventLog
@@ -63,13 +64,23 @@ def run_job(config: LearnConfig, start: Start, run_id: str, stop: threading.Even
     build(pipeline, config, start, run_id)
     result = pipeline.run()
     _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
-    status = _Status(config)
+    status, upkeep = _Status(config), Upkeep(config)
     while not stop.wait(config.status_interval_s):
         state = str(result.state)
+        if state == PipelineState.DONE and config.ends:
+            # All that was due by then is done, also where the last entry is long before it.
+            store = StatisticsStore(connect(config.redis_url), config.lineage, run_id=run_id)
+            store.raise_low_watermark(config.until_ms)
+            return 0
         if state in _ENDED:
             _log.error("job_ended", state=state, lineage=config.lineage)
             return FAILED
-        status.write()
+        if upkeep.retired():
+            _log.warning("lineage_retired", lineage=config.lineage)
+            return FAILED
+        upkeep.trim()
+        if not config.ends:
+            status.write(trimmed_entries=upkeep.trimmed)
     return 0
 
 
@@ -97,7 +108,7 @@ class _Status:
         self._store = StatisticsStore(client, config.lineage)
         self._log = RedisEventLog(client, config.partitions)
 
-    def write(self) -> None:
+    def write(self, **counted: int) -> None:
         """Write once; where Redis does not answer, the job itself will say so."""
         try:
             progress = progress_of(self._store, self._log)
@@ -114,6 +125,7 @@ class _Status:
                     "lag_ms": progress.lag_ms,
                     "updated_ms": progress.log_ms,
                     "pid": os.getpid(),
+                    **counted,
                     **{f"read_{name}": count for name, count in tally.items()},
                 }
             )

@@ -10,8 +10,8 @@ from beam_pipelines.learn.decode import decode_entries
 from beam_pipelines.learn.fold import WindowState, delta, fold
 from beam_pipelines.learn.route import ShardWindow, route
 from contracts import ORIGIN, EventLog, InvalidInputError, LineageSettings, LogEntry, StatisticsBlob
-from stores.archive import union_entries
 from stores.objects import ObjectStore
+from stores.union_log import union_entries
 
 _ENTRIES_AT_ONCE = 1000
 

@@ -32,7 +32,13 @@ COMMANDS = (
     "learn",
     "verify",
     "evaluate",
+    "replay",
     "warm-start",
+    "promote",
+    "rollback",
+    "confirm",
+    "retire",
+    "trim",
     "split",
     "demo",
 )

@@ -20,10 +20,10 @@ from stores import (
     FileEventLog,
     FileObjectStore,
     ObjectStore,
+    UnionLog,
     archived_ranges,
     archived_through,
     read_archive,
-    require_kept,
     trim_safely,
     union_entries,
     write_archive,
@@ -192,8 +192,8 @@ def test_gap_without_archive_is_an_error(under_test: LogUnderTest) -> None:
     with pytest.raises(GapError, match="read the archive too"):
         list(union_entries(None, under_test.log, 0, ORIGIN))
     with pytest.raises(GapError):
-        require_kept(under_test.log, 0, entries[0].position)
-    require_kept(under_test.log, 0, entries[1].position)
+        UnionLog(None, under_test.log).require_whole(0, entries[0].position)
+    UnionLog(None, under_test.log).require_whole(0, entries[1].position)
 
 
 def test_hole_inside_the_archive_is_filled_from_the_log_or_an_error(

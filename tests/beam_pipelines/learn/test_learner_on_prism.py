@@ -1,11 +1,9 @@
-"""The learner as real processes on Prism: killed, restarted, with its Redis restarted; in the end, identical."""
+"""The learner as real processes on Prism: killed, its log trimmed, its Redis restarted; in the end, identical."""
 
 import os
 import random
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +12,8 @@ import pytest
 
 from beam_pipelines.learn import LearnConfig
 from beam_pipelines.replay import compare
-from contracts import Fact, LineageSettings, UnavailableError
+from contracts import ORIGIN, Fact, LineageSettings, Position, UnavailableError
+from stores.archive import archived_through, write_archive
 from stores.connect import connect
 from stores.dead_letters import DeadLetters
 from stores.embedded import EmbeddedRedis
@@ -22,20 +21,10 @@ from stores.objects import FileObjectStore
 from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
 from tests.beam_pipelines.facts import LINEAGE, SCHEMA, batch, click_on, decision
+from tests.beam_pipelines.processes import alive, descendants, eventually, prism_path, prisms, start_learner
 
-ROOT = Path(__file__).parents[3]
 PARTITIONS = 2
 SETTINGS = LineageSettings(SCHEMA, 3, window_ms=1_000, attribution_ms=2_000, grace_ms=500, shards=2)
-CODE = "import sys; from beam_pipelines.learn import LearnConfig, run; run(LearnConfig.from_json(sys.argv[1]))"
-
-
-def prism_path() -> str:
-    found = os.environ.get("BACKDROP_PRISM") or str(ROOT / ".backdrop/tools/prism")
-    if not Path(found).is_file():
-        found = shutil.which("prism") or ""
-    if not found:
-        pytest.skip("no Prism binary (make setup fetches it; BACKDROP_PRISM names another)")
-    return found
 
 
 class Traffic:
@@ -92,7 +81,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture
-def start_learner(server: EmbeddedRedis, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def learner(server: EmbeddedRedis, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     config = LearnConfig(
         server.url,
         LINEAGE,
@@ -108,7 +97,7 @@ def start_learner(server: EmbeddedRedis, tmp_path: Path) -> Iterator[Callable[[]
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([sys.executable, "-c", CODE, config.to_json()], cwd=ROOT))
+        started.append(start_learner(config))
         return started[-1]
 
     yield start
@@ -118,49 +107,9 @@ def start_learner(server: EmbeddedRedis, tmp_path: Path) -> Iterator[Callable[[]
             assert process.wait(30) == 0
 
 
-def descendants(pid: int) -> list[int]:
-    """Processes below ``pid``, from /proc."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    found = [pid]
-    for above in found:
-        found += [child for child, parent in parents.items() if parent == above]
-    return found[1:]
-
-
-def is_prism(pid: int) -> bool:
-    try:
-        return (
-            b"--job_port" in Path(f"/proc/{pid}/cmdline").read_bytes()
-            and b"prctl" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def eventually(what: str, check: Callable[[], bool], *, within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not check():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.1)
-
-
 @pytest.mark.slow
 def test_killed_and_restarted_learners_end_identical_to_the_replay(
-    server: EmbeddedRedis, start_learner: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+    server: EmbeddedRedis, learner: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     client = connect(server.url)
     log = RedisEventLog(client, PARTITIONS)
@@ -177,7 +126,7 @@ def test_killed_and_restarted_learners_end_identical_to_the_replay(
             assert time.monotonic() < deadline, what
             traffic.run(0.3)
 
-    first = start_learner()
+    first = learner()
     goes_on("the first learner folds")
     traffic.run(2)
     below = descendants(first.pid)
@@ -187,11 +136,15 @@ def test_killed_and_restarted_learners_end_identical_to_the_replay(
     eventually("worker and Prism die with the learner", lambda: not any(map(alive, below)), within_s=10)
     traffic.run(1)
 
-    second = start_learner()
+    objects = FileObjectStore(tmp_path / "archive")
+    for partition in range(PARTITIONS):
+        archived = archived_through(objects, partition, ORIGIN)
+        write_archive(objects, log.read(partition, archived, 10_000).entries, after=archived)
+        assert log.trim(partition, Position(1 << 60, 0)) > 0
+    second = learner()
     goes_on("a new learner goes on")
-    for pid in descendants(second.pid):
-        if is_prism(pid):
-            os.kill(pid, signal.SIGKILL)
+    for pid in prisms(second.pid):
+        os.kill(pid, signal.SIGKILL)
     traffic.run(1)
     goes_on("the learner starts its job again when Prism died")
 
@@ -199,7 +152,7 @@ def test_killed_and_restarted_learners_end_identical_to_the_replay(
     goes_on("the learner starts its job again when Redis is another process")
     traffic.run(1)
 
-    outcome = compare(store, log, FileObjectStore(tmp_path / "archive"), patience_s=60)
+    outcome = compare(store, log, objects, patience_s=60)
     assert outcome.differences == ()
     assert outcome.identical
     assert outcome.windows_closed >= 5

@@ -93,6 +93,24 @@ def test_a_learner_begins_where_every_open_window_is_whole(redis_client: redis.R
     assert (begun.reading, begun.archived) == ((Position(50, 0),), (Position(50, 0),))
 
 
+def test_a_learner_begins_below_what_was_trimmed_where_the_archive_has_it(
+    redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    store, log, objects = (
+        StatisticsStore(redis_client, LINEAGE),
+        RedisEventLog(redis_client, 1),
+        FileObjectStore(tmp_path),
+    )
+    entries = [log.read(0, position, 1).entries[0] for position in (ORIGIN, *log.append(0, [b"a", b"b", b"c"])[:2])]
+    archive_frames(objects, [Frame(0, ORIGIN, tuple(entries[:2]))], ORIGIN)
+    log.trim(0, entries[2].position)
+    begun = start_of(store, log, SETTINGS, objects)
+    assert (begun.reading, begun.archived) == ((ORIGIN,), (entries[1].position,))
+    log.trim(0, Position(1 << 60, 0))
+    with pytest.raises(GapError, match=f"entries behind {entries[1].position} are needed"):
+        start_of(store, log, SETTINGS, objects)
+
+
 def test_progress_is_caught_up_only_above_the_newest_entry(redis_client: redis.Redis) -> None:
     store, log = StatisticsStore(redis_client, LINEAGE), RedisEventLog(redis_client, 2)
     assert progress_of(store, log).caught_up is False

@@ -1,0 +1,37 @@
+"""Lua scripts in ``stores/lua``, run by their hash and sent only where Redis does not know them."""
+
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import redis
+
+from stores.connect import command, translated
+
+
+class Scripts:
+    """The scripts of a store, on its connection."""
+
+    def __init__(self, client: redis.Redis, names: Sequence[str]) -> None:
+        """Read the scripts of these names."""
+        self._client = client
+        self._known = {name: _read(name) for name in names}
+
+    def run(self, name: str, script_keys: Sequence[str], values: Sequence[str | bytes | int]) -> Any:
+        """Run one; what its keys and values are is said in the script.
+
+        Raises:
+            UnavailableError: if Redis did not answer.
+        """
+        text, sha = self._known[name]
+        with translated(f"run {name}"):
+            try:
+                return command(self._client, "EVALSHA", sha, len(script_keys), *script_keys, *values)
+            except redis.exceptions.NoScriptError:
+                return command(self._client, "EVAL", text, len(script_keys), *script_keys, *values)
+
+
+def _read(name: str) -> tuple[str, str]:
+    text = resources.files("stores").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,96 @@
+"""Learners as real processes, and what is below them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from beam_pipelines.learn import LearnConfig
+
+ROOT = Path(__file__).parents[2]
+_CODE = "import sys; from beam_pipelines.learn import LearnConfig, run; run(LearnConfig.from_json(sys.argv[1]))"
+
+
+def find_prism() -> str:
+    """Path of the Prism binary; "" where there is none."""
+    found = os.environ.get("BACKDROP_PRISM") or str(ROOT / ".backdrop/tools/prism")
+    return found if Path(found).is_file() else shutil.which("prism") or ""
+
+
+def prism_path() -> str:
+    """Path of the Prism binary; skips the test where there is none."""
+    found = find_prism()
+    if not found:
+        pytest.skip("no Prism binary (make setup fetches it; BACKDROP_PRISM names another)")
+    return found
+
+
+def start_learner(
+    config: LearnConfig, *, environment: Mapping[str, str] | None = None, errors: IO[bytes] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a learner; ``environment`` is added to this process's, ``errors`` takes its standard error."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _CODE, config.to_json()],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+        stderr=errors,
+    )
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below ``pid``, from /proc."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = [pid]
+    for above in found:
+        found += [child for child, parent in parents.items() if parent == above]
+    return found[1:]
+
+
+def prisms(pid: int) -> Iterator[int]:
+    """Prism processes below ``pid``."""
+    yield from _below(pid, b"--job_port")
+
+
+def workers(pid: int) -> Iterator[int]:
+    """Worker processes of the learner ``pid``."""
+    yield from _below(pid, b"beam_pipelines.learn.worker")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (one that only waits to be reaped does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def eventually(what: str, check: Callable[[], bool], *, within_s: float = 60.0) -> None:
+    """Wait until ``check`` holds."""
+    deadline = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        time.sleep(0.1)
+
+
+def _below(pid: int, word: bytes) -> Iterator[int]:
+    for child in descendants(pid):
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # The launcher that is about to become it carries its words, too.
+        if word in command and b"prctl" not in command:
+            yield child
