@@ -24,7 +24,7 @@ def gamma_of(half_life_ms: float, window_ms: int) -> float:
     if gamma == 0.0:
         message = f"half-life = {half_life_ms} ms: too short for windows of {window_ms} ms, nothing would be remembered"
         raise InvalidInputError(message)
-    return gamma
+    return float(gamma)
 
 
 @dataclass(frozen=True, slots=True)
