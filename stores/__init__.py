@@ -21,6 +21,7 @@ from stores.features import OnlineReader, OnlineRow
 from stores.file_log import FileEventLog
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
+from stores.record_view import PackHead, RecordView
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
 from stores.statistics import AsyncPackStore, CategoryFacts, CategoryState, Delta, StatisticsStore
 
@@ -42,7 +43,9 @@ __all__ = [
     "ObjectStore",
     "OnlineReader",
     "OnlineRow",
+    "PackHead",
     "PolicyStore",
+    "RecordView",
     "RedisBinary",
     "RedisEventLog",
     "StatisticsStore",
