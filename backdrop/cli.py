@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -74,10 +75,12 @@ def redis(
 
     settings = _settings(home, None)
     with EmbeddedRedis(settings.home / "redis", port=port or None) as server:
+        ending = threading.Event()
+        # Handlers, not a mask: numpy's threads would take the signal, and die of it with the process.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ending.set())
         typer.echo(f"Redis answers at {server.url}; Ctrl-C ends it")
-        ending = {signal.SIGINT, signal.SIGTERM}
-        signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-        signal.sigwait(ending)
+        ending.wait()
 
 
 @app.command()
