@@ -14,7 +14,9 @@ from backdrop import doctor as doctor_module
 from backdrop import wiring
 from backdrop.evaluate_command import evaluate
 from backdrop.logging import configure_logging
-from backdrop.settings import Settings, load_settings
+from backdrop.model_commands import register
+from backdrop.options import Home, RedisUrl
+from backdrop.options import read_settings as _settings
 from backdrop.version import __version__
 from backdrop.warm_start import warm_start
 from contracts import BackdropError, InvalidInputError, SetupError, TrafficPolicy
@@ -26,11 +28,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Home = Annotated[Path | None, typer.Option(help="Folder of local state [default: .backdrop]", show_default=False)]
-RedisUrl = Annotated[
-    str | None, typer.Option("--redis", help="Redis URL [default: redis://127.0.0.1:6379/0]", show_default=False)
-]
 
 
 def main() -> None:
@@ -45,11 +42,6 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("backdrop: interrupted", err=True)
         sys.exit(130)
-
-
-def _settings(home: Path | None, redis_url: str | None, **sections: object) -> Settings:
-    configure_logging()
-    return load_settings(home=home, redis_url=redis_url, **sections)
 
 
 @app.callback(invoke_without_command=True)
@@ -216,15 +208,9 @@ def split(
 
     split = parse_split(shares)
     with connect(_settings(None, redis_url).redis_url) as client:
-        store = PolicyStore(client)
-        current = store.get()
-        changed = replace(
-            current,
-            version=current.version + 1,
-            split=split,
-            default_alpha=current.default_alpha if alpha is None else alpha,
+        changed = PolicyStore(client).change(
+            lambda policy: replace(policy, split=split, default_alpha=policy.default_alpha if alpha is None else alpha)
         )
-        store.put(changed, replacing=current.version)
     typer.echo(
         f"version {changed.version}: " + ", ".join(f"{name} {share:.1%}" for name, share in changed.split.items())
     )
@@ -279,3 +265,6 @@ def demo(
     )
     result = run_demo(config, Console())
     raise typer.Exit(0 if result.passed else 1)
+
+
+register(app)

@@ -35,6 +35,11 @@ COMMANDS = (
     "warm-start",
     "split",
     "demo",
+    "models",
+    "inspect",
+    "arm",
+    "tune",
+    "dead-letters",
 )
 PATIENCE_S = 60.0
 

@@ -58,10 +58,10 @@ def batch(facts: Sequence[Fact], d: int = 3, schema_hash: str = SCHEMA) -> bytes
     return encode_facts(facts, d=d, schema_hash=schema_hash, lineage=LINEAGE)
 
 
-def entries_of(appended: Iterable[tuple[int, Sequence[Fact]]], d: int = 3) -> list[LogEntry]:
+def entries_of(appended: Iterable[tuple[int, Sequence[Fact]]], d: int = 3, schema_hash: str = SCHEMA) -> list[LogEntry]:
     """Log entries of one partition, one for each (append_ms, facts), in order of time."""
     ordered = sorted(appended, key=lambda pair: pair[0])
     return [
-        LogEntry(0, Position(append_ms, sequence), batch(facts, d))
+        LogEntry(0, Position(append_ms, sequence), batch(facts, d, schema_hash))
         for sequence, (append_ms, facts) in enumerate(ordered)
     ]
