@@ -85,6 +85,8 @@ class LearnSection(_Section):
         ("bias",), description="Context entries in a hybrid model's shared part, by name or index."
     )
     archive: bool = Field(True, description="Copy the event log to Parquet in the object store.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of the learner's /metrics, such as 9108; 0: none.")
+    metrics_host: str = Field("127.0.0.1", description="Address that /metrics listens on.")
 
 
 class GenerateSection(_Section):

@@ -74,6 +74,8 @@ def learn_config(settings: Settings) -> "LearnConfig":
         flush_ms=learn.flush_ms,
         model=model_settings(settings, schema),
         archive_uri=settings.objects_location if learn.archive else "",
+        metrics_host=learn.metrics_host,
+        metrics_port=learn.metrics_port,
     )
 
 

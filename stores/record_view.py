@@ -21,6 +21,14 @@ class PackHead:
     written_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class LogSize:
+    """One partition of the event log: entries, and Redis memory."""
+
+    entries: int
+    memory_bytes: int
+
+
 class RecordView:
     """One lineage as it lies in Redis. Every method may raise ``UnavailableError``."""
 
@@ -58,6 +66,15 @@ class RecordView:
         with translated("read the open windows"):
             found = pipeline(self._client, [("HKEYS", keys.deltas(name, self.lineage)) for name in categories])
         return tuple(sorted({int(name.partition(b":")[0]) for names in found for name in names}))
+
+    def log_sizes(self, partitions: int) -> tuple[LogSize, ...]:
+        """Size of each partition of the event log; bytes are estimated from a few of its entries, as Redis does."""
+        asked = [
+            word for p in range(partitions) for word in (("XLEN", keys.events(p)), ("MEMORY USAGE", keys.events(p)))
+        ]
+        with translated("ask for the size of the event log"):
+            found = [int(size or 0) for size in pipeline(self._client, asked)]
+        return tuple(LogSize(*found[at : at + 2]) for at in range(0, len(found), 2))
 
     def memory_bytes(self, categories: Sequence[str]) -> Mapping[str, int]:
         """Memory that Redis uses for the categories' ``base``, ``deltas`` and ``pack`` (its own overhead included)."""

@@ -14,7 +14,7 @@ class LearnConfig:
     """Settings of one learner process; times in milliseconds or seconds as their names say.
 
     ``archive_uri`` "" keeps no archive. ``prism_path`` is the Prism binary. ``grace_period_s`` is how long a job may
-    take to end before it is killed.
+    take to end before it is killed. ``metrics_port`` 0 serves no metrics.
     """
 
     redis_url: str
@@ -32,6 +32,8 @@ class LearnConfig:
     grace_period_s: float = 10.0
     log_level: str = "WARNING"
     entries_per_read: int = 256
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

@@ -14,6 +14,7 @@ from types import FrameType
 import structlog
 
 from beam_pipelines.learn.config import LearnConfig
+from beam_pipelines.learn.metrics import serving_metrics
 from beam_pipelines.learn.positions import Start, start_of
 from beam_pipelines.learn.prism import require_prism
 from contracts import UnavailableError
@@ -43,11 +44,12 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
         LineageError: if the lineage was begun with other settings.
         GapError: if the event log no longer holds what must be read.
         SetupError: if Prism is missing.
+        SettingsError: if metrics cannot be served where they should.
     """
     require_prism(config.prism_path)
     ending = stop or threading.Event()
     pause_s = _FIRST_PAUSE_S
-    with _signals(ending):
+    with _signals(ending), serving_metrics(config) as counts:
         while not ending.is_set():
             began = time.monotonic()
             try:
@@ -58,6 +60,7 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
                 status = _watch(_start(order), ending, config.grace_period_s)
                 if ending.is_set():
                     return
+                counts.restarts += 1
                 _log.warning("worker_ended", status=status, lineage=config.lineage, pause_s=pause_s)
             if time.monotonic() - began > _HEALTHY_S:
                 pause_s = _FIRST_PAUSE_S
