@@ -1,5 +1,6 @@
 """Models, arms and dead letters as a person reads them: rich tables and plain sentences."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -104,7 +105,7 @@ def print_dead_letters(out: Console, counts: Iterable[tuple[str, int]], letters:
     for letter in letters:
         when = moment(letter.position.append_ms)
         # Details quote what was sent: never markup.
-        latest.add_row(when, letter.source, letter.reason, f"{letter.blob_bytes:,}", Text(letter.detail))
+        latest.add_row(when, letter.source, letter.reason, f"{letter.blob_bytes:,}", Text(_sentence(letter.detail)))
     out.print(latest)
 
 
@@ -161,5 +162,14 @@ def _age(age_ms: int) -> str:
     return f"{age_ms / 1000:.1f} s"
 
 
+def _sentence(detail: str) -> str:
+    """A letter's detail as a sentence: where it was and what was wrong; as it is where it is no object of ours."""
+    try:
+        said = json.loads(detail)
+        return f"{said['detail']} (partition {said['partition']}, {said['position']})"
+    except (ValueError, KeyError, TypeError):
+        return detail
+
+
 def _weights(weights: Sequence[Weight]) -> str:
-    return ", ".join(f"{name} {value:+.3f}" for name, value in weights) or _NONE
+    return "\n".join(f"{value:+.3f} {name}" for name, value in weights) or _NONE

@@ -32,8 +32,8 @@ class Status:
         self._archived = tuple(archived) if config.archive_uri else ()
         self._warned = False
 
-    def write(self) -> None:
-        """Write once; where Redis does not answer, the job itself will say so."""
+    def write(self, **counted: int) -> None:
+        """Write once, with what else the worker ``counted``; where Redis does not answer, the job will say so."""
         try:
             progress = progress_of(self._store, self._log)
             facts = self._store.facts()
@@ -50,6 +50,7 @@ class Status:
                     "updated_ms": progress.log_ms,
                     "pid": os.getpid(),
                     "fold_bytes": held_bytes(),
+                    **counted,
                     **{
                         f"archived_ms:{partition}": max(begun, archived_here(partition)).append_ms
                         for partition, begun in enumerate(self._archived)

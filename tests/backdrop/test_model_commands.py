@@ -320,7 +320,8 @@ def test_dead_letters_are_counted_and_the_latest_shown(redis_client: redis.Redis
     assert said("dead-letters") == "no dead letters\n"
     letters = DeadLetters(redis_client)
     for number in range(3):
-        letters.put("learn", "bad_name", {"detail": f"first in row {number}: category '[red]'"}, b"xy")
+        place = {"partition": 3, "position": "5-0", "rows": 1}
+        letters.put("learn", "bad_name", {"detail": f"first in row {number}: category '[red]'", **place}, b"xy")
     letters.put("learn", "undecodable", {"detail": "cut short"})
     found = as_json("dead-letters", "--limit", "2")
     assert found["counts"] == {"bad_name": 3, "undecodable": 1}
@@ -330,7 +331,8 @@ def test_dead_letters_are_counted_and_the_latest_shown(redis_client: redis.Redis
     ]
     text = said("dead-letters")
     assert re.search(r"bad_name +3\b", text)
-    assert "first in row 2: category '[red]'" in text
+    assert "first in row 2: category '[red]' (partition 3, 5-0)" in text
+    assert '{"detail": "cut short"}' in text
     assert "first in row" not in said("dead-letters", "--limit", "0")
 
 
