@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from beam_pipelines.learn.chunk import FactColumns
 from beam_pipelines.learn.decode import decode_entries
 from beam_pipelines.learn.decode_stage import DecodeFacts
+from beam_pipelines.learn.fold import WindowState, delta, fold
 from beam_pipelines.learn.frames import Frame, encode_frame
 from contracts import ORIGIN, LogEntry, Position
 from contracts.facts import MAX_BATCH_ROWS
@@ -209,6 +210,10 @@ def test_categories_and_arms_that_nobody_knows_are_learned(
     new = changed(GOOD, category="never-heard-of", arm="nor-of-this", eligible=("nor-of-this",))
     assert Stage(redis_server.url).take(batch([new])) == 1
     assert StatisticsStore(redis_client, LINEAGE).tally() == {"counting": 1}
+    facts = decode_entries([LogEntry(0, Position(T0, 1), batch([new]))], SETTINGS).counting
+    state = fold(WindowState.zero(SETTINGS.d), facts).state
+    learned = delta(state, "never-heard-of", settings=SETTINGS, lineage=LINEAGE, window=T0, shard=0)
+    assert (learned.arms, learned.n.tolist()) == (("nor-of-this",), [1.0])
 
 
 SIX = batch([decision(T0 + i, i) for i in range(6)])
