@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from backdrop.cli import app
 from contracts import (
     LINUCB,
+    CreativeRef,
     FormatError,
     InvalidInputError,
     LineageError,
@@ -21,7 +22,7 @@ from contracts import (
     keys,
 )
 from learner import LinUCB, wilson
-from serving.choice import ServedPack, choose_arm
+from serving.choice import ServedPack, choose_arm, eligible_arms
 from serving.refresh import PolicyTable
 from stores import (
     ArmStatus,
@@ -247,7 +248,8 @@ async def chosen_arms(url: str, category: str, pack: bytes) -> set[str]:
     await table.refresh()
     await client.aclose()
     model = LinUCB.from_arrow(pack)
-    eligible = tuple(arm for arm in model.arms if arm not in table.inactive(category))
+    creatives = {arm: CreativeRef(arm, f"/{arm}.jpg", 10, 10) for arm in model.arms}
+    eligible = eligible_arms(creatives, table.inactive(category), include_original=False)
     context = np.array([1024, 0, 1024, 0], dtype=np.int16)
     return {
         choose_arm(
