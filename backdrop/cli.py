@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +14,10 @@ from backdrop import doctor as doctor_module
 from backdrop import lineage_commands, wiring
 from backdrop.evaluate_command import evaluate
 from backdrop.logging import configure_logging
+from backdrop.model_commands import register
 from backdrop.options import Home, LineageId, RedisUrl
+from backdrop.options import read_settings as _settings
 from backdrop.replay_command import replay
-from backdrop.settings import Settings, load_settings
 from backdrop.version import __version__
 from backdrop.warm_start import warm_start
 from contracts import BackdropError, InvalidInputError, SetupError, TrafficPolicy
@@ -43,11 +45,6 @@ def main() -> None:
         sys.exit(130)
 
 
-def _settings(home: Path | None, redis_url: str | None, **sections: object) -> Settings:
-    configure_logging()
-    return load_settings(home=home, redis_url=redis_url, **sections)
-
-
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
     if version:
@@ -71,10 +68,12 @@ def redis(
 
     settings = _settings(home, None)
     with EmbeddedRedis(settings.home / "redis", port=port or None) as server:
+        ending = threading.Event()
+        # Handlers, not a mask: numpy's threads would take the signal, and die of it with the process.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ending.set())
         typer.echo(f"Redis answers at {server.url}; Ctrl-C ends it")
-        ending = {signal.SIGINT, signal.SIGTERM}
-        signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-        signal.sigwait(ending)
+        ending.wait()
 
 
 @app.command()
@@ -217,15 +216,9 @@ def split(
 
     split = parse_split(shares)
     with connect(_settings(None, redis_url).redis_url) as client:
-        store = PolicyStore(client)
-        current = store.get()
-        changed = replace(
-            current,
-            version=current.version + 1,
-            split=split,
-            default_alpha=current.default_alpha if alpha is None else alpha,
+        changed = PolicyStore(client).change(
+            lambda policy: replace(policy, split=split, default_alpha=policy.default_alpha if alpha is None else alpha)
         )
-        store.put(changed, replacing=current.version)
     typer.echo(
         f"version {changed.version}: " + ", ".join(f"{name} {share:.1%}" for name, share in changed.split.items())
     )
@@ -280,3 +273,6 @@ def demo(
     )
     result = run_demo(config, Console())
     raise typer.Exit(0 if result.passed else 1)
+
+
+register(app)

@@ -86,6 +86,8 @@ class LearnSection(_Section):
     )
     archive: bool = Field(True, description="Copy the event log to Parquet in the object store.")
     trim: bool = Field(True, description="Where there is an archive, trim the event log below it once a minute.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of the learner's /metrics, such as 9108; 0: none.")
+    metrics_host: str = Field("127.0.0.1", description="Address that /metrics listens on.")
 
 
 class GenerateSection(_Section):

@@ -91,6 +91,8 @@ def learn_config(settings: Settings) -> "LearnConfig":
         model=model_settings(settings),
         archive_uri=settings.objects_location if learn.archive else "",
         trim_interval_s=_TRIM_INTERVAL_S if learn.trim else 0.0,
+        metrics_host=learn.metrics_host,
+        metrics_port=learn.metrics_port,
     )
 
 

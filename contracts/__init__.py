@@ -19,6 +19,7 @@ from contracts.encoder import CONTEXT_SCALE
 from contracts.errors import (
     BackdropError,
     FormatError,
+    FormatVersionError,
     GapError,
     InvalidInputError,
     LineageError,
@@ -82,6 +83,7 @@ __all__ = [
     "Fact",
     "FactBatch",
     "FormatError",
+    "FormatVersionError",
     "GapError",
     "Hashed",
     "InvalidInputError",

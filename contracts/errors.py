@@ -17,6 +17,10 @@ class FormatError(BackdropError):
     """Bytes are not what the stored format says: wrong version, schema, type or length."""
 
 
+class FormatVersionError(FormatError):
+    """Bytes say that they are of another format, or of another version of it, than this code reads."""
+
+
 class TokenError(BackdropError):
     """A token is forged, truncated, or sealed with a key that is no longer kept."""
 

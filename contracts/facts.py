@@ -68,6 +68,11 @@ class FactBatch:
         values: NDArray[np.int64] = self.rows.column(name).to_numpy(zero_copy_only=False).astype(np.int64)
         return values
 
+    def propensities(self) -> NDArray[np.float32]:
+        """Probabilities (n,) with which the policies chose, as written."""
+        values: NDArray[np.float32] = self.rows.column("propensity").to_numpy(zero_copy_only=False)
+        return values
+
     def coded(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
         """A name column as codes (n,) into a list of distinct names."""
         column = self.rows.column(name)
@@ -131,7 +136,8 @@ def decode_facts(blob: bytes) -> FactBatch:
     """Read a facts batch written by ``encode_facts``.
 
     Raises:
-        FormatError: if the bytes are not Arrow, of another format version or schema, hold nulls or are too large.
+        FormatVersionError: if the bytes say that they are of another format version.
+        FormatError: if they are not Arrow, have other columns, hold nulls or are too large.
     """
     batch, metadata = read_stream(blob)
     require_metadata(metadata, f"facts/{FACTS_FORMAT}")

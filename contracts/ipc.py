@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from contracts.errors import FormatError
+from contracts.errors import FormatError, FormatVersionError
 
 MAX_BLOB_BYTES = 256 * 1024 * 1024
 
@@ -63,7 +63,7 @@ def read_streams(blob: bytes, count: int) -> list[tuple[pa.RecordBatch, dict[str
 
 
 def require_columns(batch: pa.RecordBatch, schema: pa.Schema, what: str) -> None:
-    """Check that a batch has exactly the columns of ``schema`` and no nulls, inside lists neither.
+    """Check that a batch has exactly the columns of ``schema`` and no nulls, inside lists and dictionaries neither.
 
     Raises:
         FormatError: naming ``what`` the batch was to be.
@@ -73,7 +73,8 @@ def require_columns(batch: pa.RecordBatch, schema: pa.Schema, what: str) -> None
         raise FormatError(message)
     for name, column in zip(schema.names, batch.columns, strict=True):
         is_list = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
-        if column.null_count or (is_list and column.flatten().null_count):
+        within = column.flatten() if is_list else column.dictionary if pa.types.is_dictionary(column.type) else column
+        if column.null_count or within.null_count:
             message = f"{what} holds nulls in column {name}"
             raise FormatError(message)
 
@@ -82,8 +83,8 @@ def require_metadata(metadata: Mapping[str, str], expected: str) -> None:
     """Check the format name and version.
 
     Raises:
-        FormatError: naming what was found and what this version reads.
+        FormatVersionError: naming what was found and what this version reads.
     """
     if metadata.get("format") != expected:
         message = f"blob has format {metadata.get('format')!r}, this version reads {expected!r}"
-        raise FormatError(message)
+        raise FormatVersionError(message)

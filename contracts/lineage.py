@@ -20,11 +20,11 @@ def gamma_of(half_life_ms: float, window_ms: int) -> float:
     if not (math.isfinite(half_life_ms) and half_life_ms > 0):
         message = f"half-life = {half_life_ms} ms: must be finite and above 0"
         raise InvalidInputError(message)
-    gamma = round(2.0 ** (-window_ms / half_life_ms), 12)
+    gamma: float = round(2.0 ** (-window_ms / half_life_ms), 12)
     if gamma == 0.0:
         message = f"half-life = {half_life_ms} ms: too short for windows of {window_ms} ms, nothing would be remembered"
         raise InvalidInputError(message)
-    return float(gamma)
+    return gamma
 
 
 @dataclass(frozen=True, slots=True)

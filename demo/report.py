@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from contracts import LINUCB, ORIGINAL, RANDOM
 from demo.outcomes import Tally
+from learner import wilson
 
-Z_95 = 1.959963984540054
 RESAMPLES = 2_000
 _CHUNK_CELLS = 4_000_000
 _PERCENTILES = (2.5, 97.5)
@@ -91,17 +91,6 @@ class Report:
             row["significant"] = lift.significant
         cleaned: dict[str, Any] = _finite(plain)
         return cleaned
-
-
-def wilson(clicks: float, shown: float, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval of a rate (Wilson 1927); (0, 1) when nothing was shown."""
-    if shown <= 0:
-        return 0.0, 1.0
-    rate = clicks / shown
-    scale = 1 + z * z / shown
-    middle = (rate + z * z / (2 * shown)) / scale
-    half = z * math.sqrt(rate * (1 - rate) / shown + z * z / (4 * shown * shown)) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def bootstrap_rates(

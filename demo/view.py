@@ -16,8 +16,8 @@ from rich.text import Text
 
 from contracts import POLICIES
 from demo.monitor import Snapshot
-from demo.report import wilson
 from demo.tables import percent
+from learner import wilson
 
 LINE_EVERY_S = 10.0
 _WIDE = 104

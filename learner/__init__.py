@@ -2,6 +2,7 @@
 
 from learner.attribution import COUNTS, EARLY, LATE, REASONS, UNATTRIBUTED, counting, verdicts
 from learner.hybrid import MAX_SHARED_FEATURES, fit_hybrid, tag_vectors
+from learner.intervals import wilson
 from learner.linucb import FreshArm, LinUCB
 from learner.model import DISJOINT, HYBRID, MODELS, ModelSettings
 from learner.numerics import ArmNumerics, numerics_of, require_positive
@@ -70,4 +71,5 @@ __all__ = [
     "uniform",
     "unpack",
     "verdicts",
+    "wilson",
 ]

@@ -20,6 +20,7 @@ from stores.file_log import FileEventLog
 from stores.lineages import Lineage, LineageState, LineageStore, Move
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
+from stores.record_view import PackHead, RecordView
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
 from stores.statistics import AsyncPackStore, CategoryFacts, CategoryState, Delta, StatisticsStore
 from stores.trimming import Trimmed, Trimmer
@@ -47,7 +48,9 @@ __all__ = [
     "ObjectStore",
     "OnlineReader",
     "OnlineRow",
+    "PackHead",
     "PolicyStore",
+    "RecordView",
     "RedisBinary",
     "RedisEventLog",
     "StatisticsStore",

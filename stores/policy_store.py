@@ -1,8 +1,8 @@
 """The traffic policy and the state of arms: what an operator changes while all runs."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -96,6 +96,19 @@ class PolicyStore:
         if found != _WRITTEN:
             message = f"traffic policy version {found} is in force, not {replacing}: read it and change that one"
             raise StoreError(message)
+
+    def change(self, edit: Callable[[TrafficPolicy], TrafficPolicy]) -> TrafficPolicy:
+        """Put ``edit`` of the policy in force in its place, as the next version; returns what is in force then.
+
+        Raises:
+            InvalidInputError: if the stored document is damaged, or the edit is not valid.
+            StoreError: if someone else changed it meanwhile.
+            UnavailableError: if Redis did not answer.
+        """
+        current = self.get()
+        changed = replace(edit(current), version=current.version + 1)
+        self.put(changed, replacing=current.version)
+        return changed
 
     def arms(self, category: str) -> dict[str, ArmStatus]:
         """Arms of a category, empty if none is known.

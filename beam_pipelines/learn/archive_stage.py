@@ -11,11 +11,19 @@ from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateS
 
 from beam_pipelines.learn.frames import Frame, decode_frame
 from beam_pipelines.learn.times import ms_of, next_multiple, timestamp_of
-from contracts import LogEntry, Position
+from contracts import ORIGIN, LogEntry, Position
 from stores.archive import write_archive
 from stores.objects import ObjectStore, open_objects
 
 _NOT_ARMED = -1
+
+# Partition -> newest entry that this process has archived.
+_archived: dict[int, Position] = {}
+
+
+def archived_here(partition: int) -> Position:
+    """Newest entry of a partition that this process has archived; ``ORIGIN`` if none, or if another process does."""
+    return _archived.get(partition, ORIGIN)
 
 
 def by_partition(frame: bytes) -> tuple[int, bytes]:
@@ -67,7 +75,9 @@ class ArchiveLog(beam.DoFn):
         """Write what was kept; frames from the due time on stay whole in this object, too."""
         if ms_of(at) < (armed.read() or 0):
             return
-        archive_frames(open_objects(self._uri), [decode_frame(data) for data in frames.read()], self._archived[key])
+        kept = [decode_frame(data) for data in frames.read()]
+        archive_frames(open_objects(self._uri), kept, self._archived[key])
+        _archived[key] = max([archived_here(key), *(frame.entries[-1].position for frame in kept)])
         frames.clear()
         armed.write(_NOT_ARMED)
 

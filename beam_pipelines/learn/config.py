@@ -18,6 +18,7 @@ class LearnConfig:
     ``archive_uri`` "" keeps no archive. ``prism_path`` is the Prism binary. ``grace_period_s`` is how long a job may
     take to end before it is killed. A job with ``until_ms`` learns what was appended before that time, and ends.
     ``trim_interval_s`` is how often the log is trimmed below what is archived and no longer needed; 0: never.
+    ``metrics_port`` 0 serves no metrics.
     """
 
     redis_url: str
@@ -37,6 +38,8 @@ class LearnConfig:
     entries_per_read: int = 256
     until_ms: int = NEVER_MS
     trim_interval_s: float = 60.0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

@@ -16,6 +16,7 @@ from contracts import (
     CLICK,
     FactBatch,
     FormatError,
+    FormatVersionError,
     InvalidInputError,
     LineageSettings,
     LogEntry,
@@ -27,6 +28,7 @@ from learner import COUNTS, REASONS
 
 COUNTING = "counting"
 OTHER_SCHEMA = "other_schema"
+OTHER_FORMAT = "other_format"
 UNDECODABLE = "undecodable"
 WRONG_D = "wrong_d"
 BAD_KIND = "bad_kind"
@@ -34,6 +36,20 @@ BAD_DECISION_ID = "bad_decision_id"
 BAD_DECISION_MS = "bad_decision_ms"
 BAD_EVENT_MS = "bad_event_ms"
 BAD_NAME = "bad_name"
+BAD_PROPENSITY = "bad_propensity"
+
+POISON_REASONS = (
+    OTHER_FORMAT,
+    UNDECODABLE,
+    WRONG_D,
+    BAD_KIND,
+    BAD_DECISION_ID,
+    BAD_DECISION_MS,
+    BAD_EVENT_MS,
+    BAD_NAME,
+    BAD_PROPENSITY,
+)
+DROP_REASONS = (*REASONS.values(), OTHER_SCHEMA, *POISON_REASONS)
 
 _VERDICTS = {COUNTS: COUNTING, **REASONS}
 _MAX_MS = 1 << 48
@@ -41,6 +57,14 @@ _INT64_MAX = (1 << 63) - 1
 _UUID_VERSION = 7
 _VARIANT = 0b10
 _NAMES = ("category", "policy", "arm", "placement")
+_BLAMED = {
+    BAD_KIND: ("kind",),
+    BAD_DECISION_ID: ("decision_id",),
+    BAD_DECISION_MS: ("decision_ms", "decision_id"),
+    BAD_EVENT_MS: ("event_ms",),
+    BAD_NAME: _NAMES,
+    BAD_PROPENSITY: ("propensity",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +72,13 @@ class Poison:
     """An entry (or rows of it) that cannot be learned: why, how many rows, and what was wrong."""
 
     entry: LogEntry
+    reason: str
+    rows: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
     reason: str
     rows: int
     detail: str
@@ -72,8 +103,9 @@ def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> De
         try:
             batch = decode_facts(entry.blob)
         except FormatError as error:
-            poison.append(Poison(entry, UNDECODABLE, 1, str(error)))
-            tallies[number][UNDECODABLE] += 1
+            reason = OTHER_FORMAT if isinstance(error, FormatVersionError) else UNDECODABLE
+            poison.append(Poison(entry, reason, 1, str(error)))
+            tallies[number][reason] += 1
             continue
         if batch.schema_hash != settings.schema_hash:
             tallies[number][OTHER_SCHEMA] += len(batch)
@@ -83,8 +115,8 @@ def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> De
             tallies[number][WRONG_D] += len(batch)
             continue
         columns, faults = _columns(batch, entry.append_ms)
-        poison += [Poison(entry, reason, rows, "rows of a batch") for reason, rows in faults.items()]
-        tallies[number].update(faults)
+        poison += [Poison(entry, fault.reason, fault.rows, fault.detail) for fault in faults]
+        tallies[number].update({fault.reason: fault.rows for fault in faults})
         parts.append(columns)
         sources.append(number)
     facts = FactColumns.concatenate(parts, settings.d)
@@ -98,27 +130,30 @@ def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> De
     return Decoded(counting, tuple(poison), tuple(tallies))
 
 
-def _columns(batch: FactBatch, append_ms: int) -> tuple[FactColumns, dict[str, int]]:
+def _columns(batch: FactBatch, append_ms: int) -> tuple[FactColumns, list[_Fault]]:
     ids = batch.ids()
     halves = ids.view(">u8").astype(np.uint64)
     group, groups, named = _groups(batch)
     kinds = batch.integers("kind")
     decision_ms = batch.integers("decision_ms")
     event_ms = batch.integers("event_ms")
+    propensity = batch.propensities()
     checks: dict[str, Callable[[], NDArray[np.bool_]]] = {
         BAD_KIND: lambda: kinds <= CLICK,
         BAD_DECISION_ID: lambda: (ids[:, 6] >> 4 == _UUID_VERSION) & (ids[:, 8] >> 6 == _VARIANT),
         BAD_DECISION_MS: lambda: decision_ms == decision_ms_of(ids),
         BAD_EVENT_MS: lambda: (event_ms >= 0) & (event_ms < _MAX_MS),
         BAD_NAME: lambda: named,
+        # Not a number is in no range, so it fails, too.
+        BAD_PROPENSITY: lambda: (propensity > 0) & (propensity <= 1),
     }
     good = np.ones(len(batch), dtype=np.bool_)
-    faults: dict[str, int] = {}
+    faults: list[_Fault] = []
     for reason, check in checks.items():
         passed = check()
-        failed = int((good & ~passed).sum())
-        if failed:
-            faults[reason] = failed
+        failed = np.flatnonzero(good & ~passed)
+        if len(failed):
+            faults.append(_Fault(reason, len(failed), _shown(batch, reason, int(failed[0]))))
             good &= passed
     columns = FactColumns(
         kind=kinds.astype(np.uint8),
@@ -132,6 +167,12 @@ def _columns(batch: FactBatch, append_ms: int) -> tuple[FactColumns, dict[str, i
         groups=groups,
     )
     return (columns if good.all() else columns.take(good)), faults
+
+
+def _shown(batch: FactBatch, reason: str, row: int) -> str:
+    """What is wrong in a row, in its own values."""
+    values = [(name, batch.rows.column(name)[row].as_py()) for name in _BLAMED[reason]]
+    return f"first in row {row}: " + ", ".join(f"{name} {value!r}" for name, value in values)
 
 
 def _groups(batch: FactBatch) -> tuple[NDArray[np.int32], tuple[Group, ...], NDArray[np.bool_]]:

@@ -44,6 +44,12 @@ class WindowState:
     clicked: NDArray[np.int64]
     facts: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of its arrays."""
+        halves = sum(high.nbytes + low.nbytes for high, low in self.identities.segments)
+        return int(halves + sum(getattr(self, name).nbytes for name in _ARRAYS))
+
     @classmethod
     def zero(cls, d: int) -> "WindowState":
         """Nothing counted yet."""

@@ -1,9 +1,11 @@
 """FoldFacts: the fold as a stateful stage, keyed by (shard, window) in the global window (design, idea 5)."""
 
 import secrets
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import apache_beam as beam
 import numpy as np
@@ -26,6 +28,17 @@ _TOKEN_BYTES = 16
 _PAIR = np.dtype([("high", "<u8"), ("low", "<u8")])
 
 Emitted = Iterator[TimestampedValue[Any]]
+
+# Beam makes and drops stages as it likes; those of this process are asked what they hold.
+_stages: "WeakSet[FoldFacts]" = WeakSet()
+_stages_lock = threading.Lock()
+
+
+def held_bytes() -> int:
+    """Memory of the decoded states of open windows in this process; 0 where the stage runs in another."""
+    with _stages_lock:
+        stages = list(_stages)
+    return sum(stage.nbytes for stage in stages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,13 @@ class FoldFacts(beam.DoFn):
     def setup(self) -> None:
         """Begin with nothing held in memory."""
         self._held = {}
+        with _stages_lock:
+            _stages.add(self)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the states it holds decoded."""
+        return sum(state.nbytes for _, state in list(self._held.values()))
 
     def process(
         self,

@@ -14,6 +14,7 @@ from types import FrameType
 import structlog
 
 from beam_pipelines.learn.config import LearnConfig
+from beam_pipelines.learn.metrics import serving_metrics
 from beam_pipelines.learn.positions import Start, start_of
 from beam_pipelines.learn.prism import require_prism
 from contracts import UnavailableError
@@ -42,14 +43,14 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
 
     Raises:
         LineageError: if the lineage was begun with other settings or for another purpose, or is retired.
-        SettingsError: if the log has another number of partitions.
+        SettingsError: if the log has another number of partitions, or metrics cannot be served where they should.
         GapError: if the event log no longer holds what must be read.
         SetupError: if Prism is missing.
     """
     require_prism(config.prism_path)
     ending = stop or threading.Event()
     pause_s = _FIRST_PAUSE_S
-    with _signals(ending):
+    with _signals(ending), serving_metrics(config) as counts:
         while not ending.is_set():
             began = time.monotonic()
             try:
@@ -63,6 +64,7 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
                 if config.ends and status == 0:
                     _finish(config)
                     return
+                counts.restarts += 1
                 _log.warning("worker_ended", status=status, lineage=config.lineage, pause_s=pause_s)
             if time.monotonic() - began > _HEALTHY_S:
                 pause_s = _FIRST_PAUSE_S

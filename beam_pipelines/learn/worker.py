@@ -17,14 +17,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
 from beam_pipelines.learn.config import LearnConfig
-from beam_pipelines.learn.decode import COUNTING
 from beam_pipelines.learn.job import build
-from beam_pipelines.learn.positions import Start, progress_of
+from beam_pipelines.learn.positions import Start
 from beam_pipelines.learn.prism import PrismServer
+from beam_pipelines.learn.status import Status
 from beam_pipelines.learn.upkeep import Upkeep
-from contracts import BackdropError, Position
+from contracts import Position
 from stores.connect import connect
-from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
 
 _log = structlog.get_logger("learn")
@@ -64,7 +63,7 @@ def run_job(config: LearnConfig, start: Start, run_id: str, stop: threading.Even
     build(pipeline, config, start, run_id)
     result = pipeline.run()
     _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
-    status, upkeep = _Status(config), Upkeep(config)
+    status, upkeep = Status(config, start.archived), Upkeep(config)
     while not stop.wait(config.status_interval_s):
         state = str(result.state)
         if state == PipelineState.DONE and config.ends:
@@ -98,39 +97,6 @@ def options_for(endpoint: str) -> PipelineOptions:
             "--job_name=backdrop-learn",
         ]
     )
-
-
-class _Status:
-    """Writes what the learner can tell of itself, as absolute values."""
-
-    def __init__(self, config: LearnConfig) -> None:
-        client = connect(config.redis_url)
-        self._store = StatisticsStore(client, config.lineage)
-        self._log = RedisEventLog(client, config.partitions)
-
-    def write(self, **counted: int) -> None:
-        """Write once; where Redis does not answer, the job itself will say so."""
-        try:
-            progress = progress_of(self._store, self._log)
-            facts = self._store.facts()
-            folded = sum(found.total for found in facts.values())
-            tally = self._store.tally()
-            self._store.put_status(
-                {
-                    "facts": folded,
-                    "read_duplicate": max(0, tally.get(COUNTING, 0) - folded) if progress.caught_up else 0,
-                    "categories": len(facts),
-                    "low_watermark_ms": progress.low_watermark_ms,
-                    "newest_ms": progress.newest_ms,
-                    "lag_ms": progress.lag_ms,
-                    "updated_ms": progress.log_ms,
-                    "pid": os.getpid(),
-                    **counted,
-                    **{f"read_{name}": count for name, count in tally.items()},
-                }
-            )
-        except BackdropError as error:
-            _log.warning("status_not_written", error=str(error))
 
 
 if __name__ == "__main__":

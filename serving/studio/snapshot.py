@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from contracts import LINUCB, ORIGINAL_ARM, POLICIES, RANDOM, CreativeRef
+from learner import wilson
 from serving.decide import Seen
 from serving.studio.counts import Counts, Tally
-from serving.studio.intervals import wilson
 
 CONTEXT_UNIT = 1024.0
 TRAILING_MS = 60_000

@@ -41,6 +41,11 @@ COMMANDS = (
     "trim",
     "split",
     "demo",
+    "models",
+    "inspect",
+    "arm",
+    "tune",
+    "dead-letters",
 )
 PATIENCE_S = 60.0
 

@@ -45,8 +45,12 @@ def decision(at_ms: int, seed: int, *, d: int = 3, category: str = "lamps", arms
 
 def click_on(shown: Fact, event_ms: int) -> Fact:
     """The click on a decision."""
-    values = {name: getattr(shown, name) for name in Fact.__slots__}
-    return Fact(**(values | {"kind": CLICK, "event_ms": event_ms}))
+    return changed(shown, kind=CLICK, event_ms=event_ms)
+
+
+def changed(fact: Fact, **values: object) -> Fact:
+    """The fact with other values in it, right or wrong."""
+    return Fact(**({name: getattr(fact, name) for name in Fact.__slots__} | values))
 
 
 def batch(facts: Sequence[Fact], d: int = 3, schema_hash: str = SCHEMA) -> bytes:
@@ -54,10 +58,10 @@ def batch(facts: Sequence[Fact], d: int = 3, schema_hash: str = SCHEMA) -> bytes
     return encode_facts(facts, d=d, schema_hash=schema_hash, lineage=LINEAGE)
 
 
-def entries_of(appended: Iterable[tuple[int, Sequence[Fact]]], d: int = 3) -> list[LogEntry]:
+def entries_of(appended: Iterable[tuple[int, Sequence[Fact]]], d: int = 3, schema_hash: str = SCHEMA) -> list[LogEntry]:
     """Log entries of one partition, one for each (append_ms, facts), in order of time."""
     ordered = sorted(appended, key=lambda pair: pair[0])
     return [
-        LogEntry(0, Position(append_ms, sequence), batch(facts, d))
+        LogEntry(0, Position(append_ms, sequence), batch(facts, d, schema_hash))
         for sequence, (append_ms, facts) in enumerate(ordered)
     ]

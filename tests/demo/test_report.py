@@ -12,7 +12,7 @@ from rich.console import Console
 from contracts import LINUCB, ORIGINAL, POLICIES, RANDOM
 from demo.outcomes import Outcomes, Tally, tally
 from demo.population import make_population
-from demo.report import IdentityCheck, LiftRow, Report, bootstrap_rates, make_report, wilson
+from demo.report import IdentityCheck, LiftRow, Report, bootstrap_rates, make_report
 from demo.tables import print_closing
 from demo.world import DEMO_WORLD, build_world
 
@@ -64,18 +64,6 @@ def find(report: Report, policy: str, over: str) -> LiftRow:
     row = report.lift(policy, over)
     assert row is not None
     return row
-
-
-@pytest.mark.parametrize(
-    ("clicks", "shown", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (30, 1000, 0.0211, 0.0425)],
-)
-def test_wilson_agrees_with_published_values(clicks: int, shown: int, low: float, high: float) -> None:
-    assert wilson(clicks, shown) == pytest.approx((low, high), abs=6e-5)
-
-
-def test_wilson_of_nothing_is_everything() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)
 
 
 def test_lifts_and_rates_of_known_sums() -> None:

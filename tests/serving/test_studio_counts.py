@@ -1,13 +1,9 @@
-import math
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import CLICK, IMPRESSION, Fact, FactBatch, decode_facts, encode_facts, new_decision_id
 from serving.studio.counts import FIRST_BUCKET_MS, MAX_BUCKETS, Counts, Tally, Timeline
-from serving.studio.intervals import wilson
 from serving.studio.snapshot import Wanted, series_part, wanted_slots
 
 NOW = 1_700_000_000_000
@@ -100,17 +96,3 @@ def test_slots_are_filtered() -> None:
     assert wanted_slots(counts, Wanted(text="SOFA")) == [("sofa-1", "story")]
     assert wanted_slots(counts, Wanted(placement="top")) == []
     assert wanted_slots(counts, Wanted(category="sofas", placement="story")) == wanted_slots(counts, Wanted())
-
-
-@given(st.integers(0, 5000), st.integers(0, 5000))
-def test_wilson_holds_its_defining_equation(clicked: int, missed: int) -> None:
-    shown = clicked + missed
-    low, high = wilson(clicked, shown)
-    assert 0.0 <= low <= high <= 1.0
-    if shown:
-        rate = clicked / shown
-        for bound in (low, high):
-            # Both ends solve |rate - p| = z sqrt(p (1 - p) / n).
-            left = abs(rate - bound)
-            right = 1.959963984540054 * math.sqrt(bound * (1 - bound) / shown)
-            assert left == pytest.approx(right, abs=1e-9)

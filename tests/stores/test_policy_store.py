@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import redis
@@ -142,3 +143,21 @@ async def test_async_reader_reads_the_same(redis_server: EmbeddedRedis, redis_cl
     assert await reader.get() == THIRD
     assert await reader.arms("sofas") == store.arms("sofas")
     await client.aclose()
+
+
+def test_a_change_is_the_next_version_or_nothing(redis_client: redis.Redis) -> None:
+    store = PolicyStore(redis_client)
+    assert store.change(lambda policy: replace(policy, default_alpha=0.5)).version == 1
+    after = store.change(lambda policy: replace(policy, epsilon={"sofas": 0.1}))
+    assert (after.version, after.default_alpha, after.epsilon_of("sofas")) == (2, 0.5, 0.1)
+    assert store.get() == after
+
+    def meanwhile(policy: TrafficPolicy) -> TrafficPolicy:
+        store.put(THIRD, replacing=2)
+        return policy
+
+    with pytest.raises(StoreError, match="version 3 is in force, not 2"):
+        store.change(meanwhile)
+    with pytest.raises(InvalidInputError, match="epsilon = 2"):
+        store.change(lambda policy: replace(policy, epsilon={"sofas": 2.0}))
+    assert store.get() == THIRD

@@ -1,15 +1,13 @@
 """Decoding: what cannot be learned is named by reason, the rest goes on."""
 
-import dataclasses
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from beam_pipelines.learn.decode import Decoded, decode_entries
-from contracts import Fact, LogEntry, Position
+from contracts import LogEntry, Position
 from contracts.ipc import read_stream, write_stream
-from tests.beam_pipelines.facts import T0, batch, click_on, decision, settings_of
+from tests.beam_pipelines.facts import T0, batch, changed, click_on, decision, settings_of
 
 SETTINGS = settings_of()
 
@@ -17,10 +15,6 @@ SETTINGS = settings_of()
 def decoded(*blobs: bytes, append_ms: int = T0) -> Decoded:
     entries = [LogEntry(0, Position(append_ms, i), blob) for i, blob in enumerate(blobs)]
     return decode_entries(entries, SETTINGS)
-
-
-def changed(fact: Fact, **values: object) -> Fact:
-    return Fact(**({field.name: getattr(fact, field.name) for field in dataclasses.fields(fact)} | values))
 
 
 GOOD = decision(T0, 1)
@@ -42,7 +36,7 @@ def test_facts_of_several_entries_come_as_one_set_of_columns() -> None:
         (b"", "undecodable", 1),
         (b"nonsense", "undecodable", 1),
         (batch([GOOD])[:-40], "undecodable", 1),
-        (batch([GOOD]).replace(b"facts/1", b"facts/9"), "undecodable", 1),
+        (batch([GOOD]).replace(b"facts/1", b"facts/9"), "other_format", 1),
         (batch([decision(T0, 1, d=4), decision(T0, 2, d=4)], d=4), "wrong_d", 2),
         (batch([changed(GOOD, kind=2)]), "bad_kind", 1),
         (batch([changed(GOOD, decision_id=bytes(16))]), "bad_decision_id", 1),
