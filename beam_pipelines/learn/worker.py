@@ -21,9 +21,12 @@ from beam_pipelines.learn.decode import COUNTING
 from beam_pipelines.learn.job import build
 from beam_pipelines.learn.positions import Start, progress_of
 from beam_pipelines.learn.prism import PrismServer
+from beam_pipelines.learn.sight import ENTRIES_LOST, SOURCE
 from beam_pipelines.learn.upkeep import Upkeep
 from contracts import BackdropError, Position
 from stores.connect import connect
+from stores.dataset import Dataset
+from stores.dead_letters import DeadLetters
 from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
 
@@ -53,15 +56,15 @@ def main() -> int:
         wrapper_class=structlog.make_filtering_bound_logger(config.log_level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    return run_job(config, start, order["run_id"], stop)
+    return run_job(config, start, Dataset.parse(order["dataset"]), stop)
 
 
-def run_job(config: LearnConfig, start: Start, run_id: str, stop: threading.Event) -> int:
+def run_job(config: LearnConfig, start: Start, dataset: Dataset, stop: threading.Event) -> int:
     """Run the job on a Prism of its own until ``stop`` is set (0) or it fails (1); Prism ends with the process."""
     prism = PrismServer(config.prism_path, log_level=config.log_level)
     prism.start()
     pipeline = beam.Pipeline(options=options_for(prism.endpoint))
-    build(pipeline, config, start, run_id)
+    build(pipeline, config, start, dataset)
     result = pipeline.run()
     _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
     status, upkeep = _Status(config), Upkeep(config)
@@ -69,7 +72,7 @@ def run_job(config: LearnConfig, start: Start, run_id: str, stop: threading.Even
         state = str(result.state)
         if state == PipelineState.DONE and config.ends:
             # All that was due by then is done, also where the last entry is long before it.
-            store = StatisticsStore(connect(config.redis_url), config.lineage, run_id=run_id)
+            store = StatisticsStore(connect(config.redis_url), config.lineage, dataset=dataset)
             store.raise_low_watermark(config.until_ms)
             return 0
         if state in _ENDED:
@@ -107,6 +110,7 @@ class _Status:
         client = connect(config.redis_url)
         self._store = StatisticsStore(client, config.lineage)
         self._log = RedisEventLog(client, config.partitions)
+        self._letters = DeadLetters(client)
 
     def write(self, **counted: int) -> None:
         """Write once; where Redis does not answer, the job itself will say so."""
@@ -125,6 +129,7 @@ class _Status:
                     "lag_ms": progress.lag_ms,
                     "updated_ms": progress.log_ms,
                     "pid": os.getpid(),
+                    ENTRIES_LOST: self._letters.count_by_reason(SOURCE).get(ENTRIES_LOST, 0),
                     **counted,
                     **{f"read_{name}": count for name, count in tally.items()},
                 }
