@@ -16,7 +16,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-diffusers demo demo-runs test check bench fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-diffusers demo demo-runs test check bench chaos fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -47,6 +47,9 @@ check: setup-test ## ruff, mypy --strict and the import rules; fails on any viol
 
 bench: setup-test ## measure, print figures against their targets, write docs/benchmarks.md (ARGS="suite ...")
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: setup-test ## kill learner, Prism and Redis under traffic, 20 rounds, write docs/reliability-learner.md (ARGS="--rounds 5")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 fmt: setup-test ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .

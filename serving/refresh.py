@@ -51,8 +51,8 @@ class PackSource(Protocol):
         """Categories that have packs."""
         ...
 
-    async def get_pack(self, category: str, lineage: str, newer_than: int) -> bytes | None:
-        """A pack, if its generation is above ``newer_than``."""
+    async def get_pack(self, category: str, lineage: str, held: int) -> bytes | None:
+        """A pack, if its generation is another than ``held``."""
         ...
 
     def subscribe(self) -> AsyncIterator[object]:

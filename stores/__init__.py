@@ -13,16 +13,18 @@ from stores.archive import (
 )
 from stores.connect import connect, connect_async, translated
 from stores.creative_index import CreativeIndex, decode_ref, encode_ref
+from stores.dataset import Dataset
 from stores.dead_letters import DeadLetter, DeadLetters
 from stores.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from stores.features import OnlineReader, OnlineRow
 from stores.file_log import FileEventLog
 from stores.lineages import Lineage, LineageState, LineageStore, Move
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
+from stores.pack_reader import AsyncPackStore
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
 from stores.record_view import PackHead, RecordView
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
-from stores.statistics import AsyncPackStore, CategoryFacts, CategoryState, Delta, StatisticsStore
+from stores.statistics import CategoryFacts, CategoryState, Delta, StatisticsStore
 from stores.trimming import Trimmed, Trimmer
 from stores.union_log import UnionLog, union_entries
 
@@ -35,6 +37,7 @@ __all__ = [
     "CategoryFacts",
     "CategoryState",
     "CreativeIndex",
+    "Dataset",
     "DeadLetter",
     "DeadLetters",
     "Delta",

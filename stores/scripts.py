@@ -1,7 +1,7 @@
 """Lua scripts in ``stores/lua``, run by their hash and sent only where Redis does not know them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -13,10 +13,10 @@ from stores.connect import command, translated
 class Scripts:
     """The scripts of a store, on its connection."""
 
-    def __init__(self, client: redis.Redis, names: Sequence[str]) -> None:
-        """Read the scripts of these names."""
+    def __init__(self, client: redis.Redis, names: Iterable[str], *, guarded: Iterable[str] = ()) -> None:
+        """Read the scripts of these names; those that are ``guarded`` use the functions of ``guard.lua``."""
         self._client = client
-        self._known = {name: _read(name) for name in names}
+        self._known = {name: _read(name) for name in names} | {name: _read("guard", name) for name in guarded}
 
     def run(self, name: str, script_keys: Sequence[str], values: Sequence[str | bytes | int]) -> Any:
         """Run one; what its keys and values are is said in the script.
@@ -32,6 +32,7 @@ class Scripts:
                 return command(self._client, "EVAL", text, len(script_keys), *script_keys, *values)
 
 
-def _read(name: str) -> tuple[str, str]:
-    text = resources.files("stores").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+def _read(*names: str) -> tuple[str, str]:
+    folder = resources.files("stores").joinpath("lua")
+    text = "".join(folder.joinpath(f"{name}.lua").read_text(encoding="utf-8") for name in names)
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

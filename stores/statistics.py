@@ -1,24 +1,26 @@
 """Statistics, packs and watermarks of one lineage in Redis; every write is a compare-and-set (design, ideas 5-8)."""
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import redis
-import redis.asyncio
 
 from contracts import ORIGIN, LineageError, LineageSettings, Position, keys
-from stores.connect import command, command_async, pipeline, transaction, translated
+from stores.connect import command, pipeline, transaction, translated
+from stores.dataset import Dataset
 from stores.lineages import LineageState
 from stores.scripts import Scripts
 
 NEVER = -1
 
-_LISTEN_S = 60.0
-_SCRIPTS = ("put_deltas", "close", "changes", "put_pack", "raise_field", "tally", "begin_lineage")
+_SCRIPTS = ("begin_lineage", "changes", "tally")
+_GUARDED = ("put_deltas", "close", "put_pack", "raise_field")
+_OTHER_PROCESS, _OTHER_EPOCH = -1, -2
 _COUNT = "n:"
 _FINGERPRINT = "fingerprint"
+_EPOCH = "epoch"
 _LOW_WATERMARK = "low_watermark_ms"
 _THROUGH = b"through"
 _CLOSED_FACTS = b"closed_facts"
@@ -69,16 +71,16 @@ class StatisticsStore:
     Every method may raise ``UnavailableError``.
     """
 
-    def __init__(self, client: redis.Redis, lineage: str, *, run_id: str = "") -> None:
+    def __init__(self, client: redis.Redis, lineage: str, *, dataset: Dataset | None = None) -> None:
         """Use ``client`` (replies as bytes) for lineage ``lineage``.
 
-        With a ``run_id``, writes of statistics and of the low watermark raise ``LineageError`` once Redis is another
-        process than that.
+        With a ``dataset``, writes of statistics, packs and of the low watermark raise ``LineageError`` once Redis holds
+        another than that, and nothing is written.
         """
         self._client = client
-        self._run_id = run_id
+        self._dataset = dataset
         self.lineage = lineage
-        self._scripts = Scripts(client, _SCRIPTS)
+        self._scripts = Scripts(client, _SCRIPTS, guarded=_GUARDED)
 
     def begin(self, settings: LineageSettings, *, replay_to_ms: int | None = None) -> None:
         """Register the lineage with its settings, or check them against those it was begun with.
@@ -89,6 +91,11 @@ class StatisticsStore:
         Raises:
             LineageError: if it was begun with other settings, for another purpose, or is retired.
         """
+        with translated("begin a lineage"):
+            if command(self._client, "HGET", keys.lineage(self.lineage), _FINGERPRINT) is None:
+                # What a writer of an emptied Redis left behind it would pass for this record's.
+                command(self._client, "DEL", keys.lineage_categories(self.lineage))
+                command(self._client, "DEL", keys.lineage_tally(self.lineage))
         wanted = LineageState.FOLLOWING if replay_to_ms is None else LineageState.REPLAYING
         target = "" if replay_to_ms is None else str(replay_to_ms)
         script_keys = [keys.lineage(self.lineage), keys.LINEAGES, keys.ACTIVE_LINEAGE]
@@ -125,11 +132,11 @@ class StatisticsStore:
             raise LineageError(message)
         return LineageSettings(**json.loads(stored))
 
-    def run_id(self) -> str:
-        """Identity of the Redis process: another one may hold an older dataset."""
-        with translated("read Redis' run id"):
-            info: Mapping[str, Any] = command(self._client, "INFO", "server")
-        return str(info["run_id"])
+    def dataset(self) -> Dataset | None:
+        """Identity of the lineage's record, or None if it has none."""
+        with translated("read the lineage's dataset"):
+            info, epoch = transaction(self._client, [("INFO", "server"), ("HGET", keys.lineage(self.lineage), _EPOCH)])
+        return None if epoch is None else Dataset(str(info["run_id"]), int(epoch))
 
     def low_watermark(self) -> int:
         """Log time (ms) up to which everything is folded, published and, where due, closed; -1 if none yet."""
@@ -141,12 +148,10 @@ class StatisticsStore:
         """Let the low watermark rise to ``watermark_ms``, never fall; returns what it is now.
 
         Raises:
-            LineageError: if Redis is another process than at the start: it may have lost what was published, and a
+            LineageError: if it is another dataset than at the start: it may have lost what was published, and a
                 learner that starts again from a watermark raised now would not read that.
         """
-        values: list[str | bytes | int] = [self._run_id, _LOW_WATERMARK, watermark_ms]
-        answer, found = self._scripts.run("raise_field", [keys.lineage(self.lineage)], values)
-        self._require_same_run(answer, found)
+        _, found = self._write("raise_field", [keys.lineage(self.lineage)], [_LOW_WATERMARK, watermark_ms])
         return int(found)
 
     def categories(self) -> tuple[str, ...]:
@@ -161,16 +166,24 @@ class StatisticsStore:
         Each one taken raises the generation by one.
 
         Raises:
-            LineageError: if Redis is another process than at the start.
+            LineageError: if it is another dataset than at the start.
         """
         with translated("register a category"):
-            command(self._client, "SADD", keys.lineage_categories(self.lineage), category)
-        values: list[str | bytes | int] = [self._run_id]
+            epoch, _ = pipeline(
+                self._client,
+                [
+                    ("HGET", keys.lineage(self.lineage), _EPOCH),
+                    ("SADD", keys.lineage_categories(self.lineage), category),
+                ],
+            )
+        if self._dataset is not None:
+            # The script looks at the category alone: one that is new there would be taken for the new record's.
+            self._dataset.require_same(None if epoch is None else replace(self._dataset, epoch=int(epoch)))
+        values: list[str | bytes | int] = []
         for delta in deltas:
             name = keys.delta_field(delta.window, delta.shard)
             values += [name, delta.window, delta.version, delta.blob]
-        taken, through = self._scripts.run("put_deltas", self._keys(category)[:3], values)
-        self._require_same_run(taken, through)
+        _, through = self._write("put_deltas", self._keys(category), values)
         return int(through)
 
     def close(self, category: str, *, seen: int, through: int, facts: int, base: bytes) -> bool:
@@ -179,10 +192,9 @@ class StatisticsStore:
         ``seen`` is the ``through`` that the new base was computed from; False means it is no longer that.
 
         Raises:
-            LineageError: if Redis is another process than at the start.
+            LineageError: if it is another dataset than at the start.
         """
-        done, found = self._scripts.run("close", self._keys(category), [self._run_id, seen, through, facts, base])
-        self._require_same_run(done, found)
+        done, _ = self._write("close", self._keys(category), [seen, through, facts, base])
         return bool(done)
 
     def state(self, category: str, held: CategoryState | None = None) -> CategoryState:
@@ -191,7 +203,7 @@ class StatisticsStore:
         values: list[str | bytes | int] = [known.through if known.base is not None else "none"]
         for name, (version, _) in known.deltas.items():
             values += [name, version]
-        through, generation, base, kept, changed = self._scripts.run("changes", self._keys(category), values)
+        through, generation, base, kept, changed = self._scripts.run("changes", self._keys(category)[:4], values)
         deltas = {name.decode(): known.deltas[name.decode()] for name in kept}
         for at in range(0, len(changed), 3):
             deltas[changed[at].decode()] = (int(changed[at + 1]), changed[at + 2])
@@ -199,10 +211,14 @@ class StatisticsStore:
         return CategoryState(int(through), int(generation), known.base if unchanged else base, deltas)
 
     def put_pack(self, category: str, generation: int, pack: bytes) -> bool:
-        """Store a pack iff its generation is higher, and announce it."""
+        """Store a pack iff its generation is higher, and announce it.
+
+        Raises:
+            LineageError: if it is another dataset than at the start: its generations may be far below this one.
+        """
         message = json.dumps({"lineage": self.lineage, "category": category, "generation": generation})
-        values: list[str | bytes | int] = [generation, pack, keys.MODELS_CHANNEL, message]
-        return bool(self._scripts.run("put_pack", [keys.pack(category, self.lineage)], values))
+        taken, _ = self._write("put_pack", self._keys(category), [generation, pack, keys.MODELS_CHANNEL, message])
+        return bool(taken)
 
     def put_seed(self, category: str, blob: bytes) -> None:
         """Store statistics lent by another lineage (docs/formats.md); the generation rises, so a pack with them can."""
@@ -267,60 +283,22 @@ class StatisticsStore:
         }
 
     def _keys(self, category: str) -> list[str]:
-        return [name(category, self.lineage) for name in (keys.versions, keys.deltas, keys.generation, keys.base)]
+        names = (keys.versions, keys.deltas, keys.generation, keys.base, keys.pack)
+        return [name(category, self.lineage) for name in names]
 
-    def _require_same_run(self, answer: int, found: bytes) -> None:
-        if answer < 0:
-            message = (
-                f"Redis runs as {found.decode()}, it was {self._run_id} when this learner started: "
-                "it may hold an older dataset, so start again from the stored low watermark"
-            )
-            raise LineageError(message)
-
-
-class AsyncPackStore:
-    """What serving reads: the active lineage and its packs."""
-
-    def __init__(self, client: redis.asyncio.Redis) -> None:
-        """Use ``client`` (replies as bytes)."""
-        self._client = client
-
-    async def active_lineage(self) -> str | None:
-        """The lineage served, or None if none is."""
-        with translated("read the active lineage"):
-            found = await command_async(self._client, "GET", keys.ACTIVE_LINEAGE)
-        return None if found is None else str(found.decode())
-
-    async def categories(self, lineage: str) -> tuple[str, ...]:
-        """Categories that the lineage has statistics of, ascending."""
-        with translated("read the categories"):
-            found = await command_async(self._client, "SMEMBERS", keys.lineage_categories(lineage))
-        return tuple(sorted(name.decode() for name in found))
-
-    async def get_pack(self, category: str, lineage: str, newer_than: int = NEVER) -> bytes | None:
-        """A category's pack, if there is one of a generation above ``newer_than``."""
-        name = keys.pack(category, lineage)
-        with translated("read a pack"):
-            generation = await command_async(self._client, "HGET", name, "generation")
-            if generation is None or int(generation) <= newer_than:
-                return None
-            blob: bytes | None = await command_async(self._client, "HGET", name, "blob")
-        return blob
-
-    async def subscribe(self) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Announcements of new packs: ``lineage``, ``category``, ``generation``; ends only with an error."""
-        with translated("subscribe to new packs"):
-            async with self._client.pubsub() as channel:
-                await channel.subscribe(keys.MODELS_CHANNEL)
-                while True:
-                    message = await channel.get_message(ignore_subscribe_messages=True, timeout=_LISTEN_S)
-                    if message is not None:
-                        announced: Mapping[str, Any] = json.loads(message["data"])
-                        yield announced
+    def _write(self, name: str, script_keys: Sequence[str], values: Sequence[str | bytes | int]) -> Any:
+        known = self._dataset
+        guard: list[str | bytes | int] = ["", ""] if known is None else [known.run_id, known.epoch]
+        answer = self._scripts.run(name, script_keys, [*guard, *values])
+        if known is not None and answer[0] == _OTHER_PROCESS:
+            known.require_same(replace(known, run_id=answer[1].decode()))
+        if known is not None and answer[0] == _OTHER_EPOCH:
+            known.require_same(replace(known, epoch=int(answer[1])) if answer[1] else None)
+        return answer
 
 
 def _facts(versions: Mapping[bytes, bytes]) -> CategoryFacts:
-    plain = {_THROUGH, _CLOSED_FACTS}
+    plain = {_THROUGH, _CLOSED_FACTS, _EPOCH.encode()}
     return CategoryFacts(
         closed=int(versions.get(_CLOSED_FACTS, 0)),
         open=sum(int(count) for name, count in versions.items() if name not in plain),

@@ -13,7 +13,10 @@ from beam_pipelines.learn.frames import Frame, decode_frame
 from beam_pipelines.learn.times import ms_of, next_multiple, timestamp_of
 from contracts import ORIGIN, LogEntry, Position
 from stores.archive import write_archive
+from stores.connect import connect
+from stores.dataset import Dataset
 from stores.objects import ObjectStore, open_objects
+from stores.statistics import StatisticsStore
 
 _NOT_ARMED = -1
 
@@ -35,7 +38,8 @@ class ArchiveLog(beam.DoFn):
     """Gathers a partition's frames and writes them at each multiple of the archive interval of log time.
 
     What is behind the archive's end at the start of the job (``archived``, one position a partition) is written;
-    the rest is there already.
+    the rest is there already. Nothing is written once Redis holds another dataset: an object whose range began in the
+    log that was and ended in the one that is would pass for all that is in between.
     """
 
     FRAMES = beam.DoFn.StateParam(BagStateSpec("frames", coders.BytesCoder()))
@@ -43,10 +47,20 @@ class ArchiveLog(beam.DoFn):
     WRITE_SPEC = TimerSpec("write", TimeDomain.WATERMARK)
     WRITE = beam.DoFn.TimerParam(WRITE_SPEC)
 
-    def __init__(self, uri: str, archived: Sequence[Position], interval_ms: int) -> None:
+    def __init__(
+        self, uri: str, archived: Sequence[Position], interval_ms: int, lineage: str, redis_url: str, dataset: Dataset
+    ) -> None:
         self._uri = uri
         self._archived = tuple(archived)
         self._interval_ms = interval_ms
+        self._lineage = lineage
+        self._redis_url = redis_url
+        self._dataset = dataset
+        self._store: StatisticsStore | None = None
+
+    def setup(self) -> None:
+        """Connect."""
+        self._store = StatisticsStore(connect(self._redis_url), self._lineage)
 
     def process(
         self,
@@ -75,6 +89,8 @@ class ArchiveLog(beam.DoFn):
         """Write what was kept; frames from the due time on stay whole in this object, too."""
         if ms_of(at) < (armed.read() or 0):
             return
+        if self._store is not None:
+            self._dataset.require_same(self._store.dataset())
         kept = [decode_frame(data) for data in frames.read()]
         archive_frames(open_objects(self._uri), kept, self._archived[key])
         _archived[key] = max([archived_here(key), *(frame.entries[-1].position for frame in kept)])

@@ -14,17 +14,18 @@ from beam_pipelines.learn.fold_stage import FoldFacts
 from beam_pipelines.learn.positions import Start
 from beam_pipelines.learn.publish_stage import PublishModel, StoreLowWatermark, Tick
 from beam_pipelines.learn.source import ReadEventLog, RedisLogOpener
+from stores.dataset import Dataset
 
 
 @dataclass(eq=False)
 class LearnFromFrames(beam.PTransform[Any, Any]):
     """Frames of the event log to statistics and packs in Redis.
 
-    ``run_id`` is the Redis process that the job may write to. Not frozen: Beam sets attributes on a transform.
+    ``dataset`` is the one that the job may write to. Not frozen: Beam sets attributes on a transform.
     """
 
     config: LearnConfig
-    run_id: str
+    dataset: Dataset
 
     def expand(self, frames: Any) -> Any:
         """Build the stages."""
@@ -39,17 +40,17 @@ class LearnFromFrames(beam.PTransform[Any, Any]):
             FoldFacts(settings, lineage, config.flush_ms, until_ms=config.until_ms), tuple[str, bytes]
         )
         closed = publications | "PublishModel" >> _stage(
-            PublishModel(settings, lineage, url, run_id=self.run_id, model=config.model), tuple[bytes, int]
+            PublishModel(settings, lineage, url, dataset=self.dataset, model=config.model), tuple[bytes, int]
         )
         ticks = frames | "Tick" >> _stage(Tick(config.flush_ms, until_ms=config.until_ms), tuple[bytes, int])
         return (
             (closed, ticks)
             | "Times" >> _flatten()
-            | "StoreLowWatermark" >> _stage(StoreLowWatermark(lineage, url, run_id=self.run_id), bytes)
+            | "StoreLowWatermark" >> _stage(StoreLowWatermark(lineage, url, dataset=self.dataset), bytes)
         )
 
 
-def build(pipeline: beam.Pipeline, config: LearnConfig, start: Start, run_id: str) -> None:
+def build(pipeline: beam.Pipeline, config: LearnConfig, start: Start, dataset: Dataset) -> None:
     """Assemble the streaming job, or the same graph over a log that ends at ``config.until_ms``."""
     log = RedisLogOpener(config.redis_url, config.partitions, config.archive_uri)
     frames = pipeline | "ReadEventLog" >> ReadEventLog(
@@ -58,12 +59,18 @@ def build(pipeline: beam.Pipeline, config: LearnConfig, start: Start, run_id: st
         config.entries_per_read,
         config.poll_interval_s,
     )
-    _ = frames | "Learn" >> LearnFromFrames(config, run_id)
+    _ = frames | "Learn" >> LearnFromFrames(config, dataset)
     if config.archive_uri and not config.ends:
         _ = (
             frames
             | "ByPartition" >> _map(by_partition, tuple[int, bytes])
-            | "ArchiveLog" >> _stage(ArchiveLog(config.archive_uri, start.archived, config.archive_ms), bytes)
+            | "ArchiveLog"
+            >> _stage(
+                ArchiveLog(
+                    config.archive_uri, start.archived, config.archive_ms, config.lineage, config.redis_url, dataset
+                ),
+                bytes,
+            )
         )
 
 

@@ -25,6 +25,7 @@ from beam_pipelines.learn.times import (
 from contracts import LineageSettings
 from learner import ModelSettings
 from stores.connect import connect
+from stores.dataset import Dataset
 from stores.policy_store import PolicyStore
 from stores.statistics import StatisticsStore
 
@@ -46,12 +47,12 @@ class PublishModel(beam.DoFn):
     PUBLISH = beam.DoFn.TimerParam(PUBLISH_SPEC)
 
     def __init__(
-        self, settings: LineageSettings, lineage: str, redis_url: str, *, run_id: str, model: ModelSettings
+        self, settings: LineageSettings, lineage: str, redis_url: str, *, dataset: Dataset, model: ModelSettings
     ) -> None:
         self._settings = settings
         self._lineage = lineage
         self._redis_url = redis_url
-        self._run_id = run_id
+        self._dataset = dataset
         self._model = model
         self._publisher: Publisher | None = None
         self._waiting: dict[str, list[Publication]] = {}
@@ -59,7 +60,7 @@ class PublishModel(beam.DoFn):
     def setup(self) -> None:
         """Connect."""
         client = connect(self._redis_url)
-        store = StatisticsStore(client, self._lineage, run_id=self._run_id)
+        store = StatisticsStore(client, self._lineage, dataset=self._dataset)
         steering = Steering(PolicyStore(client), store)
         self._publisher = Publisher(store, self._settings, model=self._model, inputs_of=steering.inputs)
 
@@ -141,7 +142,7 @@ class PublishModel(beam.DoFn):
 class StoreLowWatermark(beam.DoFn):
     """Stores, under a single key, the log time up to which all earlier stages are done; it only rises.
 
-    Only in the Redis process that they wrote to: another one may have lost their last writes.
+    Only in the dataset that they wrote to: another one may have lost their last writes.
     """
 
     ARMED = beam.DoFn.StateParam(ReadModifyWriteStateSpec("armed", coders.VarIntCoder()))
@@ -149,15 +150,15 @@ class StoreLowWatermark(beam.DoFn):
     STORE_SPEC = TimerSpec("store", TimeDomain.WATERMARK)
     STORE = beam.DoFn.TimerParam(STORE_SPEC)
 
-    def __init__(self, lineage: str, redis_url: str, *, run_id: str) -> None:
+    def __init__(self, lineage: str, redis_url: str, *, dataset: Dataset) -> None:
         self._lineage = lineage
         self._redis_url = redis_url
-        self._run_id = run_id
+        self._dataset = dataset
         self._store: StatisticsStore | None = None
 
     def setup(self) -> None:
         """Connect."""
-        self._store = StatisticsStore(connect(self._redis_url), self._lineage, run_id=self._run_id)
+        self._store = StatisticsStore(connect(self._redis_url), self._lineage, dataset=self._dataset)
 
     def process(
         self,

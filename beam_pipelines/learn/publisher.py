@@ -42,7 +42,7 @@ class Publisher:
         """Offer deltas to the store.
 
         Raises:
-            LineageError: if Redis is another process, or holds an older dataset, than before.
+            LineageError: if Redis holds another dataset than before.
         """
         deltas = [Delta(found.window, found.shard, found.version, found.blob) for found in publications]
         self._saw(category, self._store.put_deltas(category, deltas))
@@ -51,7 +51,7 @@ class Publisher:
         """Close the windows of ``finals`` (all shards that have any) that are not closed yet, ascending.
 
         Raises:
-            LineageError: if Redis is another process, or holds an older dataset, than before.
+            LineageError: if Redis holds another dataset than before.
             NumericalError: if the base has left the range of exact sums.
         """
         while True:

@@ -17,15 +17,18 @@ from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.metrics import serving_metrics
 from beam_pipelines.learn.positions import Start, start_of
 from beam_pipelines.learn.prism import require_prism
+from beam_pipelines.learn.sight import Sight
 from contracts import UnavailableError
 from stores.child import start_child
 from stores.connect import connect
+from stores.dead_letters import DeadLetters
 from stores.lineages import LineageStore
 from stores.objects import open_objects
 from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
 
 _POLL_S = 0.1
+_LOOK_TIMEOUT_S = 1.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 # A job that ran this long was healthy: the next failure is a new one.
@@ -39,7 +42,8 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
     """Learn until SIGTERM, SIGINT or ``stop``, or until a replay is done; call it from the main thread.
 
     Every start, the first and any after a failure, begins at the stored low watermark. While Redis does not
-    answer it waits.
+    answer it waits. Where Redis has lost what was in it, the worker is started again from what is stored; entries
+    that were seen and are in no store any more are logged, and go to the dead letters.
 
     Raises:
         LineageError: if the lineage was begun with other settings or for another purpose, or is retired.
@@ -50,15 +54,16 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
     require_prism(config.prism_path)
     ending = stop or threading.Event()
     pause_s = _FIRST_PAUSE_S
+    sight = Sight()
     with _signals(ending), serving_metrics(config) as counts:
         while not ending.is_set():
             began = time.monotonic()
             try:
-                order = _prepare(config)
+                order = _prepare(config, sight)
             except UnavailableError as error:
                 _log.warning("waiting_for_redis", error=str(error), pause_s=pause_s)
             else:
-                status = _watch(_start(order), ending, config.grace_period_s)
+                status = _watch(_start(order), config, sight, ending)
                 if ending.is_set():
                     return
                 if config.ends and status == 0:
@@ -72,20 +77,20 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-def _prepare(config: LearnConfig) -> bytes:
+def _prepare(config: LearnConfig, sight: Sight) -> bytes:
     """Check the lineage and the log; returns what the worker is told."""
     with connect(config.redis_url) as client:
-        store = StatisticsStore(client, config.lineage)
-        run_id = store.run_id()
-        log = RedisEventLog(client, config.partitions)
+        store, log = StatisticsStore(client, config.lineage), RedisEventLog(client, config.partitions)
         log.require_partitions()
         store.begin(config.settings, replay_to_ms=config.until_ms if config.ends else None)
         objects = open_objects(config.archive_uri) if config.archive_uri else None
+        # Before the low watermark is read: should it change from here on, the worker's writes are refused.
+        dataset = sight.settle(store, log, objects, DeadLetters(client))
         start: Start = start_of(store, log, config.settings, objects, archives=not config.ends)
     return json.dumps(
         {
             "config": config.to_json(),
-            "run_id": run_id,
+            "dataset": str(dataset),
             "reading": [str(position) for position in start.reading],
             "archived": [str(position) for position in start.archived],
         }
@@ -107,17 +112,31 @@ def _start(order: bytes) -> subprocess.Popen[bytes]:
     return child
 
 
-def _watch(child: subprocess.Popen[bytes], ending: threading.Event, grace_s: float) -> int:
-    """Wait for the worker; once ``ending`` is set, ask it to end, and kill it where it does not."""
+def _watch(child: subprocess.Popen[bytes], config: LearnConfig, sight: Sight, ending: threading.Event) -> int:
+    """Wait for the worker, and end it where Redis is no longer what it was at the start.
+
+    Once ``ending`` is set, ask it to end, and kill it where it does not.
+    """
     try:
-        while not ending.wait(_POLL_S):
-            if child.poll() is not None:
-                return child.returncode
+        with connect(config.redis_url, timeout_s=_LOOK_TIMEOUT_S, retries=0) as client:
+            store, log = StatisticsStore(client, config.lineage), RedisEventLog(client, config.partitions)
+            look_s = time.monotonic()
+            while not ending.wait(_POLL_S):
+                if child.poll() is not None:
+                    return child.returncode
+                if time.monotonic() >= look_s:
+                    look_s = time.monotonic() + config.status_interval_s
+                    try:
+                        changed = sight.look(store, log)
+                    except UnavailableError:
+                        continue
+                    if changed:
+                        return _KILLED
         child.terminate()
         try:
-            return child.wait(grace_s)
+            return child.wait(config.grace_period_s)
         except subprocess.TimeoutExpired:
-            _log.warning("worker_killed", pid=child.pid, grace_s=grace_s)
+            _log.warning("worker_killed", pid=child.pid, grace_s=config.grace_period_s)
             return _KILLED
     finally:
         # Its Prism dies with it: the kernel sees to that.

@@ -10,8 +10,10 @@ from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.decode import COUNTING
 from beam_pipelines.learn.fold_stage import held_bytes
 from beam_pipelines.learn.positions import progress_of
+from beam_pipelines.learn.sight import ENTRIES_LOST, SOURCE
 from contracts import BackdropError, Position
 from stores.connect import connect
+from stores.dead_letters import DeadLetters
 from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
 
@@ -29,6 +31,7 @@ class Status:
         client = connect(config.redis_url)
         self._store = StatisticsStore(client, config.lineage)
         self._log = RedisEventLog(client, config.partitions)
+        self._letters = DeadLetters(client)
         self._archived = tuple(archived) if config.archive_uri else ()
         self._warned = False
 
@@ -50,6 +53,7 @@ class Status:
                     "updated_ms": progress.log_ms,
                     "pid": os.getpid(),
                     "fold_bytes": held_bytes(),
+                    ENTRIES_LOST: self._letters.count_by_reason(SOURCE).get(ENTRIES_LOST, 0),
                     **counted,
                     **{
                         f"archived_ms:{partition}": max(begun, archived_here(partition)).append_ms

@@ -24,6 +24,7 @@ from beam_pipelines.learn.status import Status
 from beam_pipelines.learn.upkeep import Upkeep
 from contracts import Position
 from stores.connect import connect
+from stores.dataset import Dataset
 from stores.statistics import StatisticsStore
 
 _log = structlog.get_logger("learn")
@@ -52,15 +53,15 @@ def main() -> int:
         wrapper_class=structlog.make_filtering_bound_logger(config.log_level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    return run_job(config, start, order["run_id"], stop)
+    return run_job(config, start, Dataset.parse(order["dataset"]), stop)
 
 
-def run_job(config: LearnConfig, start: Start, run_id: str, stop: threading.Event) -> int:
+def run_job(config: LearnConfig, start: Start, dataset: Dataset, stop: threading.Event) -> int:
     """Run the job on a Prism of its own until ``stop`` is set (0) or it fails (1); Prism ends with the process."""
     prism = PrismServer(config.prism_path, log_level=config.log_level)
     prism.start()
     pipeline = beam.Pipeline(options=options_for(prism.endpoint))
-    build(pipeline, config, start, run_id)
+    build(pipeline, config, start, dataset)
     result = pipeline.run()
     _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
     status, upkeep = Status(config, start.archived), Upkeep(config)
@@ -68,7 +69,7 @@ def run_job(config: LearnConfig, start: Start, run_id: str, stop: threading.Even
         state = str(result.state)
         if state == PipelineState.DONE and config.ends:
             # All that was due by then is done, also where the last entry is long before it.
-            store = StatisticsStore(connect(config.redis_url), config.lineage, run_id=run_id)
+            store = StatisticsStore(connect(config.redis_url), config.lineage, dataset=dataset)
             store.raise_low_watermark(config.until_ms)
             return 0
         if state in _ENDED:

@@ -5,6 +5,8 @@ if redis.call('HSETNX', KEYS[1], 'fingerprint', ARGV[2]) == 1 then
   state = ARGV[3]
   if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'replay_to_ms', ARGV[4]) end
 end
+local time = redis.call('TIME')
+redis.call('HSETNX', KEYS[1], 'epoch', string.format('%.0f', time[1] * 1000000 + time[2]))
 redis.call('HSETNX', KEYS[2], ARGV[1], state)
 local fingerprint = redis.call('HGET', KEYS[1], 'fingerprint')
 if redis.call('HGET', KEYS[2], ARGV[1]) == 'following' then

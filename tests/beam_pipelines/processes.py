@@ -32,14 +32,15 @@ def prism_path() -> str:
 
 
 def start_learner(
-    config: LearnConfig, *, environment: Mapping[str, str] | None = None, errors: IO[bytes] | None = None
+    config: LearnConfig, *, environment: Mapping[str, str] | None = None, output: IO[bytes] | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Start a learner; ``environment`` is added to this process's, ``errors`` takes its standard error."""
+    """Start a learner; ``environment`` is added to this process's, ``output`` takes what it writes."""
     return subprocess.Popen(
         [sys.executable, "-c", _CODE, config.to_json()],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
-        stderr=errors,
+        stdout=output,
+        stderr=output,
     )
 
 

@@ -46,9 +46,9 @@ class Packs:
     async def categories(self, lineage: str) -> tuple[str, ...]:
         return tuple(sorted(category for category, of in self.stored if of == lineage))
 
-    async def get_pack(self, category: str, lineage: str, newer_than: int) -> bytes | None:
+    async def get_pack(self, category: str, lineage: str, held: int) -> bytes | None:
         generation, blob = self.stored[category, lineage]
-        if generation <= newer_than:
+        if generation == held:
             return None
         self.fetched += 1
         return blob
@@ -80,6 +80,17 @@ async def test_changed_packs_are_taken_and_others_left(packs: tuple[Packs, PackT
     assert source.fetched == 3
     assert table.get("lamps") is before
     assert (table.packs["sofas"].model.generation, table.lineage) == (2, "main")
+
+
+async def test_the_records_pack_is_taken_also_where_its_generation_fell(
+    packs: tuple[Packs, PackTable, Metrics],
+) -> None:
+    source, table, _ = packs
+    source.stored = {("sofas", "main"): a_pack(500)}
+    await table.refresh()
+    source.stored = {("sofas", "main"): a_pack(3)}
+    await table.refresh()
+    assert table.packs["sofas"].model.generation == 3
 
 
 @pytest.mark.parametrize("blob", [b"", b"not arrow", a_pack(9, broken=True)[1], a_pack(9, "other")[1]])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from contracts import LineageError, LineageSettings, Position, keys
 from stores.connect import command, connect_async
+from stores.dataset import Dataset
 from stores.embedded import EmbeddedRedis
-from stores.statistics import AsyncPackStore, CategoryFacts, Delta, StatisticsStore
+from stores.pack_reader import AsyncPackStore
+from stores.statistics import CategoryFacts, Delta, StatisticsStore
 
 SETTINGS = LineageSettings("feed", 3)
 
@@ -138,19 +141,92 @@ def test_an_unknown_lineage_is_named(store: StatisticsStore) -> None:
         store.settings()
 
 
+def begun(client: redis.Redis, *, run_id: str = "") -> StatisticsStore:
+    """A store as a learner holds it; ``run_id`` makes believe that Redis has been started again since."""
+    plain = StatisticsStore(client, "main")
+    plain.begin(SETTINGS)
+    dataset = plain.dataset()
+    assert dataset is not None
+    return StatisticsStore(client, "main", dataset=replace(dataset, run_id=run_id) if run_id else dataset)
+
+
+def refuses_every_write(store: StatisticsStore, reason: str) -> None:
+    with pytest.raises(LineageError, match=reason):
+        store.put_deltas("lamps", [Delta(0, 0, 2, b"y")])
+    with pytest.raises(LineageError, match=reason):
+        store.close("lamps", seen=-1, through=0, facts=1, base=b"z")
+    with pytest.raises(LineageError, match=reason):
+        store.put_pack("lamps", 500, b"pack")
+    with pytest.raises(LineageError, match=reason):
+        store.raise_low_watermark(500)
+
+
 def test_another_redis_process_is_noticed_by_every_write(redis_client: redis.Redis) -> None:
-    here = StatisticsStore(redis_client, "main", run_id=StatisticsStore(redis_client, "main").run_id())
+    here = begun(redis_client)
     here.put_deltas("lamps", [Delta(0, 0, 1, b"x")])
-    elsewhere = StatisticsStore(redis_client, "main", run_id="0" * 40)
-    with pytest.raises(LineageError, match="older dataset"):
-        elsewhere.put_deltas("lamps", [Delta(0, 0, 2, b"y")])
-    with pytest.raises(LineageError, match="older dataset"):
-        elsewhere.close("lamps", seen=-1, through=0, facts=1, base=b"z")
-    with pytest.raises(LineageError, match="older dataset"):
-        elsewhere.raise_low_watermark(500)
+    refuses_every_write(begun(redis_client, run_id="0" * 40), "older dataset")
     assert here.state("lamps").deltas == {"0:0": (1, b"x")}
     assert here.low_watermark() == -1
     assert here.raise_low_watermark(400) == 400
+
+
+def test_a_record_begun_anew_is_noticed_by_every_write(redis_client: redis.Redis) -> None:
+    before = begun(redis_client)
+    before.put_deltas("lamps", [Delta(0, 0, 9, b"lost")])
+    before.put_pack("lamps", 1, b"lost")
+    command(redis_client, "FLUSHALL")
+    after = begun(redis_client)
+    after.put_deltas("lamps", [Delta(0, 0, 1, b"x")])
+    refuses_every_write(before, "begun anew")
+    assert after.state("lamps").deltas == {"0:0": (1, b"x")}
+    assert after.low_watermark() == -1
+    assert after.put_pack("lamps", 1, b"pack")
+
+
+def test_an_emptied_redis_takes_no_delta_and_no_watermark(redis_client: redis.Redis) -> None:
+    before = begun(redis_client)
+    command(redis_client, "FLUSHALL")
+    with pytest.raises(LineageError, match="its record is gone"):
+        before.put_deltas("lamps", [Delta(0, 0, 9, b"lost")])
+    with pytest.raises(LineageError, match="its record is gone"):
+        before.raise_low_watermark(500)
+    assert before.low_watermark() == -1
+    assert before.state("lamps").empty
+
+
+def test_what_a_late_writer_left_in_an_emptied_redis_goes(redis_client: redis.Redis) -> None:
+    before = begun(redis_client)
+    command(redis_client, "FLUSHALL")
+    # The writes that do not ask for the lineage's record, as if Redis had been emptied in the middle of a bundle.
+    assert before.close("lamps", seen=-1, through=100, facts=70, base=b"lost")
+    assert before.put_pack("lamps", 500, b"lost")
+    after = begun(redis_client)
+    assert after.categories() == ()
+    assert after.put_deltas("lamps", [Delta(0, 0, 1, b"x")]) == -1
+    state = after.state("lamps")
+    assert (state.base, dict(state.deltas), state.generation) == (None, {"0:0": (1, b"x")}, 1)
+    assert after.put_pack("lamps", 1, b"pack")
+    assert after.facts()["lamps"].total == 1
+
+
+def test_beginning_again_keeps_what_there_is(redis_client: redis.Redis) -> None:
+    first = begun(redis_client)
+    first.put_deltas("lamps", [Delta(0, 0, 1, b"x")])
+    first.count_entries(0, [(Position(5, 0), {"counting": 1})])
+    again = begun(redis_client)
+    assert again.dataset() == first.dataset()
+    assert again.categories() == ("lamps",)
+    assert again.tally() == {"counting": 1}
+    again.put_deltas("lamps", [Delta(0, 0, 2, b"y")])
+    first.put_deltas("lamps", [Delta(0, 0, 3, b"z")])
+    assert first.state("lamps").deltas == {"0:0": (3, b"z")}
+
+
+def test_datasets_are_written_and_read(redis_client: redis.Redis) -> None:
+    assert StatisticsStore(redis_client, "main").dataset() is None
+    dataset = begun(redis_client).dataset()
+    assert dataset is not None
+    assert Dataset.parse(str(dataset)) == dataset
 
 
 def test_the_tally_counts_each_position_once(store: StatisticsStore) -> None:
@@ -188,6 +264,7 @@ async def test_the_server_reads_packs_and_hears_of_new_ones(
     assert await packs.categories("main") == ("lamps",)
     assert await packs.get_pack("lamps", "main", -1) == b"pack"
     assert await packs.get_pack("lamps", "main", 1) is None
+    assert await packs.get_pack("lamps", "main", 500) == b"pack"
     assert await packs.get_pack("chairs", "main") is None
     await heard.aclose()
     await client.aclose()

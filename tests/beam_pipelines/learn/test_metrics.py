@@ -260,9 +260,14 @@ def test_a_fold_holds_memory_until_its_window_is_closed() -> None:
     assert all(not cell.values for cell in cells.values())
 
 
-def test_an_archive_tells_how_far_it_is(tmp_path: Path) -> None:
+def test_an_archive_tells_how_far_it_is(redis_client: redis.Redis, redis_server: EmbeddedRedis, tmp_path: Path) -> None:
     partition = 173
-    stage = ArchiveLog(str(tmp_path), [ORIGIN] * (partition + 1), 1_000)
+    store = StatisticsStore(redis_client, LINEAGE)
+    store.begin(SETTINGS)
+    dataset = store.dataset()
+    assert dataset is not None
+    stage = ArchiveLog(str(tmp_path), [ORIGIN] * (partition + 1), 1_000, LINEAGE, redis_server.url, dataset)
+    stage.setup()
     assert archived_here(partition) == ORIGIN
     frames, armed = Bag(), Value()
     armed.write(10)
