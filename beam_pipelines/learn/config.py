@@ -18,7 +18,7 @@ class LearnConfig:
     ``archive_uri`` "" keeps no archive. ``prism_path`` is the Prism binary. ``grace_period_s`` is how long a job may
     take to end before it is killed. A job with ``until_ms`` learns what was appended before that time, and ends.
     ``trim_interval_s`` is how often the log is trimmed below what is archived and no longer needed; 0: never.
-    ``metrics_port`` 0 serves no metrics.
+    ``metrics_port`` 0 serves no metrics; a replay never does.
     """
 
     redis_url: str

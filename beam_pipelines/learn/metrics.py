@@ -45,13 +45,13 @@ class ParentCounts:
 
 @contextmanager
 def serving_metrics(config: LearnConfig) -> Iterator[ParentCounts]:
-    """Serve ``/metrics`` on ``metrics_host:metrics_port`` while the block runs; not at all where the port is 0.
+    """Serve ``/metrics`` on ``metrics_host:metrics_port`` while the block runs; not for port 0, and not for a replay.
 
     Raises:
         SettingsError: if the port cannot be listened on.
     """
     counts = ParentCounts()
-    if config.metrics_port == 0:
+    if config.metrics_port == 0 or config.ends:
         yield counts
         return
     registry = CollectorRegistry()
@@ -149,7 +149,10 @@ class LearnerMetrics(Collector):
         sizes = {str(partition): size for partition, size in enumerate(self.view.log_sizes(self.log.partitions))}
         entries = {label: size.entries for label, size in sizes.items()}
         memory = {label: size.memory_bytes for label, size in sizes.items()}
+        # Of the running worker: like any counter it begins again with it.
+        trims = [int(status["trimmed_entries"])] if "trimmed_entries" in status else []
         return [
+            *(_counter("log_trimmed_entries", "Log entries trimmed.", count) for count in trims),
             _gauges("read_lag_seconds", "Newest log entry minus the newest one read.", "partition", reading),
             _gauges("archive_lag_seconds", "Newest log entry minus the newest one archived.", "partition", archiving),
             _gauges("log_trimmed_timestamp_seconds", "Log time below which entries may be gone.", "partition", trimmed),

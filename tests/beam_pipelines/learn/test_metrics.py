@@ -121,7 +121,8 @@ def test_each_lag_is_that_of_its_own_position(redis_client: redis.Redis) -> None
     store.count_entries(0, [(Position(now_ms - 90_000, 0), {})])
     store.count_entries(1, [(Position(now_ms - 20_000, 0), {})])
     store.raise_low_watermark(now_ms - 50_000)
-    store.put_status({"updated_ms": now_ms - 5_000, "fold_bytes": 4096, "archived_ms:0": now_ms - 75_000})
+    held = {"fold_bytes": 4096, "archived_ms:0": now_ms - 75_000, "trimmed_entries": 12}
+    store.put_status({"updated_ms": now_ms - 5_000, **held})
     log.trim(0, Position(now_ms - 30_000, 0))
     found = samples(redis_client)
     assert (found["read_lag_seconds{0}"], found["read_lag_seconds{1}"]) == (60, 0)
@@ -132,7 +133,7 @@ def test_each_lag_is_that_of_its_own_position(redis_client: redis.Redis) -> None
     assert (found["log_entries{0}"], found["log_entries{1}"]) == (1, 1)
     assert found["log_bytes{0}"] > 0
     assert found["log_trimmed_timestamp_seconds{0}"] == (now_ms - 90_000) / 1000
-    assert found["state_bytes{fold}"] == 4096
+    assert (found["state_bytes{fold}"], found["log_trimmed_entries_total"]) == (4096, 12)
     store.put_status({"updated_ms": now_ms - 60_000, "fold_bytes": 4096})
     assert "state_bytes{fold}" not in samples(redis_client)
 
@@ -260,14 +261,9 @@ def test_a_fold_holds_memory_until_its_window_is_closed() -> None:
     assert all(not cell.values for cell in cells.values())
 
 
-def test_an_archive_tells_how_far_it_is(redis_client: redis.Redis, redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+def test_an_archive_tells_how_far_it_is(tmp_path: Path) -> None:
     partition = 173
-    store = StatisticsStore(redis_client, LINEAGE)
-    store.begin(SETTINGS)
-    dataset = store.dataset()
-    assert dataset is not None
-    stage = ArchiveLog(str(tmp_path), [ORIGIN] * (partition + 1), 1_000, LINEAGE, redis_server.url, dataset)
-    stage.setup()
+    stage = ArchiveLog(str(tmp_path), [ORIGIN] * (partition + 1), 1_000)
     assert archived_here(partition) == ORIGIN
     frames, armed = Bag(), Value()
     armed.write(10)
