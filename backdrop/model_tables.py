@@ -117,8 +117,7 @@ def moment(time_ms: int) -> str:
 
 
 def _print_head(out: Console, head: LineageHead) -> None:
-    served = "served" if head.served else "not served"
-    out.print(f"lineage {head.lineage} ({served}), schema {head.schema_hash}, {head.categories:,} categories")
+    out.print(f"lineage {head.lineage} ({head.state}), schema {head.schema_hash}, {head.categories:,} categories")
     if head.low_watermark_ms < 0:
         out.print("low watermark: none yet")
     else:

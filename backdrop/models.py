@@ -14,7 +14,7 @@ from contracts import (
     decode_statistics,
 )
 from learner import wilson
-from stores import CategoryState, PackHead, RecordView, StatisticsStore
+from stores import CategoryState, LineageStore, PackHead, RecordView, StatisticsStore
 
 if TYPE_CHECKING:
     import redis
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from beam_pipelines.learn import Progress
 
 NEVER = -1
+# Begun before lineages had states; its next learner registers it.
+UNREGISTERED = "unregistered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class LineageHead:
-    """A lineage as a whole; times in ms of the log's clock, -1 where there is none."""
+    """A lineage as a whole; ``state`` as in docs/lineages.md, times in ms of the log's clock (-1: there is none)."""
 
     lineage: str
-    served: bool
+    state: str
     schema_hash: str
     categories: int
     low_watermark_ms: int
@@ -107,7 +109,7 @@ def lineage_named(client: "redis.Redis", lineage: str | None) -> str:
     Raises:
         LineageError: if none is named and none is served.
     """
-    found = lineage or RecordView.active(client)
+    found = lineage or LineageStore(client).active()
     if found is None:
         message = "no lineage is served, so nothing has been learned here: start `backdrop learn`, or name a --lineage"
         raise LineageError(message)
@@ -123,7 +125,7 @@ def head_of(client: "redis.Redis", store: StatisticsStore, progress: "Progress",
     status = store.status()
     return LineageHead(
         lineage=store.lineage,
-        served=RecordView.active(client) == store.lineage,
+        state=str(LineageStore(client).states().get(store.lineage, UNREGISTERED)),
         schema_hash=store.settings().schema_hash,
         categories=categories,
         low_watermark_ms=progress.low_watermark_ms,
@@ -185,7 +187,7 @@ def read_category(store: StatisticsStore, category: str, settings: LineageSettin
 
 def arms_with_statistics(client: "redis.Redis", category: str) -> tuple[str, ...]:
     """Arms of a category that the served lineage has statistics of, ascending; none if no lineage is served."""
-    served = RecordView.active(client)
+    served = LineageStore(client).active()
     if served is None:
         return ()
     store = StatisticsStore(client, served)

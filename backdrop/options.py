@@ -1,4 +1,4 @@
-"""Options that many commands take, and the settings that they lead to."""
+"""Options that several commands have, and the settings that they lead to."""
 
 from pathlib import Path
 from typing import Annotated

@@ -37,13 +37,6 @@ class RecordView:
         self._client = client
         self.lineage = lineage
 
-    @staticmethod
-    def active(client: redis.Redis) -> str | None:
-        """The lineage served, or None if none is."""
-        with translated("read the active lineage"):
-            found: bytes | None = command(client, "GET", keys.ACTIVE_LINEAGE)
-        return None if found is None else found.decode()
-
     def pack_heads(self, categories: Sequence[str]) -> dict[str, PackHead]:
         """Generation and time of the categories' packs; those without one are left out."""
         asked = [("HMGET", keys.pack(name, self.lineage), "generation", "written_ms") for name in categories]

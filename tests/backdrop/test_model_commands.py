@@ -65,7 +65,7 @@ def test_models_tells_what_the_facts_tell(redis_client: redis.Redis) -> None:
     told, appended = tell(["lamps", "chairs", "chairs"])
     learn(redis_client, appended)
     found = as_json("models")
-    assert (found["head"]["lineage"], found["head"]["served"], found["head"]["categories"]) == (LINEAGE, True, 2)
+    assert (found["head"]["lineage"], found["head"]["state"], found["head"]["categories"]) == (LINEAGE, "active", 2)
     assert found["head"]["low_watermark_ms"] == WATERMARK_MS
     assert (found["head"]["learner_ms"], found["more"]) == (-1, 0)
     assert [row["category"] for row in found["rows"]] == ["chairs", "lamps"]
@@ -88,7 +88,7 @@ def test_models_for_people(redis_client: redis.Redis) -> None:
     learn(redis_client, tell(["lamps", "chairs"])[1])
     StatisticsStore(redis_client, LINEAGE).put_status({"updated_ms": RedisEventLog(redis_client).clock_ms(), "pid": 77})
     text = said("models")
-    assert f"lineage {LINEAGE} (served), schema {SCHEMA.hash}, 2 categories" in text
+    assert f"lineage {LINEAGE} (active), schema {SCHEMA.hash}, 2 categories" in text
     assert "low watermark 2023-11-14 22:14:20 UTC: nothing waits" in text
     assert re.search(r"learner: alive, last heard of 0\.\d s ago, pid 77", text)
     assert re.search(
@@ -109,8 +109,8 @@ def test_another_lineage_is_shown_when_it_is_named(redis_client: redis.Redis) ->
     learn(redis_client, tell(["chairs"])[1], lineage="next")
     assert [row["category"] for row in as_json("models")["rows"]] == ["lamps"]
     found = as_json("models", "--lineage", "next")
-    assert ([row["category"] for row in found["rows"]], found["head"]["served"]) == (["chairs"], False)
-    assert "lineage next (not served)" in said("models", "--lineage", "next")
+    assert ([row["category"] for row in found["rows"]], found["head"]["state"]) == (["chairs"], "following")
+    assert "lineage next (following)" in said("models", "--lineage", "next")
 
 
 def test_a_learner_that_has_counted_nothing_is_no_error(redis_client: redis.Redis) -> None:

@@ -7,7 +7,6 @@ from tests.beam_pipelines.facts import LINEAGE, settings_of
 
 def test_an_empty_redis_answers_every_question(redis_client: redis.Redis) -> None:
     view = RecordView(redis_client, LINEAGE)
-    assert RecordView.active(redis_client) is None
     assert view.pack_heads(["lamps"]) == {}
     assert view.pack("lamps") is None
     assert view.open_windows(["lamps"]) == ()
@@ -17,7 +16,6 @@ def test_an_empty_redis_answers_every_question(redis_client: redis.Redis) -> Non
 def test_what_is_stored_is_told(redis_client: redis.Redis) -> None:
     store, view = StatisticsStore(redis_client, LINEAGE), RecordView(redis_client, LINEAGE)
     store.begin(settings_of())
-    assert RecordView.active(redis_client) == LINEAGE
     store.put_deltas("lamps", [Delta(200, 0, 2, b"x" * 1000), Delta(100, 0, 1, b"x")])
     store.put_deltas("chairs", [Delta(100, 1, 1, b"x")])
     before = RedisEventLog(redis_client).clock_ms()
