@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.decode import COUNTING, DROP_REASONS, POISON_REASONS
 from beam_pipelines.learn.positions import Progress, progress_of
+from beam_pipelines.learn.sight import ENTRIES_LOST, SOURCE
 from contracts import SettingsError, StoreError
 from stores.connect import connect
 from stores.dead_letters import DeadLetters
@@ -25,7 +26,6 @@ from stores.redis_log import RedisEventLog
 from stores.statistics import CategoryFacts, StatisticsStore
 
 PREFIX = "backdrop_learner"
-SOURCE = "learn"
 # Callers may make categories up: a time series each would be one too many.
 MAX_LABELLED = 200
 
@@ -110,7 +110,7 @@ class LearnerMetrics(Collector):
         facts, status = self.store.facts(), self.store.status()
         silent_ms = max(0, progress.log_ms - int(status["updated_ms"])) if "updated_ms" in status else None
         fold_bytes = status.get("fold_bytes") if silent_ms is not None and silent_ms < _SILENT_MS else None
-        letters = _known(POISON_REASONS, self.letters.count_by_reason(SOURCE))
+        letters = _known((*POISON_REASONS, ENTRIES_LOST), self.letters.count_by_reason(SOURCE))
         return [
             *_facts(sum(found.total for found in facts.values()), self.store.tally(), caught_up=progress.caught_up),
             _counters("dead_letters", "Log entries, or rows of them, that were put aside.", "reason", letters),

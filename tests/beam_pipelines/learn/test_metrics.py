@@ -22,6 +22,7 @@ from beam_pipelines.learn.fold_stage import FoldFacts, held_bytes
 from beam_pipelines.learn.frames import Frame, encode_frame
 from beam_pipelines.learn.metrics import MAX_LABELLED, LearnerMetrics, ParentCounts, serving_metrics
 from beam_pipelines.learn.route import ShardWindow
+from beam_pipelines.learn.sight import ENTRIES_LOST
 from beam_pipelines.learn.status import MANY_CATEGORIES, Status
 from beam_pipelines.learn.times import timestamp_of
 from contracts import ORIGIN, LogEntry, Position, SettingsError, keys
@@ -63,7 +64,7 @@ def test_every_reason_has_a_series_before_anything_happens(redis_client: redis.R
     assert found["redis_up"] == 1
     for reason in DROP_REASONS:
         assert found.pop(f"facts_dropped_total{{{reason}}}") == 0
-    for reason in POISON_REASONS:
+    for reason in (*POISON_REASONS, ENTRIES_LOST):
         assert found.pop(f"dead_letters_total{{{reason}}}") == 0
     assert found.pop("redis_up") == 1
     # Without an entry there is nothing to be late with; a low watermark and a sign of life there are not.
@@ -261,9 +262,14 @@ def test_a_fold_holds_memory_until_its_window_is_closed() -> None:
     assert all(not cell.values for cell in cells.values())
 
 
-def test_an_archive_tells_how_far_it_is(tmp_path: Path) -> None:
+def test_an_archive_tells_how_far_it_is(redis_client: redis.Redis, redis_server: EmbeddedRedis, tmp_path: Path) -> None:
     partition = 173
-    stage = ArchiveLog(str(tmp_path), [ORIGIN] * (partition + 1), 1_000)
+    store = StatisticsStore(redis_client, LINEAGE)
+    store.begin(SETTINGS)
+    dataset = store.dataset()
+    assert dataset is not None
+    stage = ArchiveLog(str(tmp_path), [ORIGIN] * (partition + 1), 1_000, LINEAGE, redis_server.url, dataset)
+    stage.setup()
     assert archived_here(partition) == ORIGIN
     frames, armed = Bag(), Value()
     armed.write(10)
