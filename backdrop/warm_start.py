@@ -1,29 +1,26 @@
 """``backdrop warm-start``: lend what an older lineage has learned to a new one."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from backdrop import wiring
-from backdrop.logging import configure_logging
-from backdrop.settings import load_settings
+from backdrop.options import Home, RedisUrl, read_settings
 
 
 def warm_start(
     source: Annotated[str, typer.Option("--from", help="Lineage that lends.")],
     target: Annotated[str, typer.Option("--to", help="Lineage that is lent to; begun if it does not exist.")],
     weight: Annotated[float, typer.Option(min=0, max=1, help="Weight of a lent decision.")] = 0.5,
-    home: Annotated[Path | None, typer.Option(help="Folder of local state [default: .backdrop]")] = None,
-    redis_url: Annotated[str | None, typer.Option("--redis", help="Redis URL.", show_default=False)] = None,
+    home: Home = None,
+    redis_url: RedisUrl = None,
 ) -> None:
     """Add what another lineage has learned, at a weight, to a lineage's packs; its own statistics stay its own."""
     from beam_pipelines.learn import Publisher, Steering
     from beam_pipelines.learn import warm_start as lend
     from stores import PolicyStore, StatisticsStore, connect
 
-    configure_logging()
-    settings = load_settings(home=home, redis_url=redis_url, lineage={"id": target})
+    settings = read_settings(home, redis_url, lineage={"id": target})
     schema = wiring.read_schema(settings)
     fixed = settings.lineage.resolve(schema_hash=schema.hash, d=schema.d)
     with connect(settings.redis_url) as client:
