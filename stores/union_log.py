@@ -102,15 +102,14 @@ class UnionLog:
             GapError: if entries behind ``after`` may be in neither archive nor live log.
         """
         trimmed = self._live.trimmed(partition)
-        reached = after
-        for found in self._ranges(partition):
-            if trimmed <= following(reached):
-                return
+        reached, begins = after, None
+        for found in self._ranges(partition) if trimmed > following(after) else ():
             if found.after > reached:
-                raise self._gap(partition, trimmed, reached, found.after)
+                begins = found.after
+                break
             reached = max(reached, found.last)
         if trimmed > following(reached):
-            raise self._gap(partition, trimmed, reached, None)
+            raise self._gap(partition, trimmed, reached, begins)
 
     def first(self, partition: int) -> Position | None:
         """Position of the oldest entry kept in either, or None if there is none."""

@@ -82,6 +82,7 @@ def test_what_is_live_is_not_read_from_the_archive(live: RedisEventLog, objects:
         archive(objects, entries, start, start + 10)
     log = UnionLog(objects, live)
     assert [entry for read in in_reads_of(log, 7) for entry in read] == entries
+    log.require_whole(0, ORIGIN)
     assert (objects.lists, objects.gets) == (1, 0)
     live.trim(0, entries[15].position)
     assert [entry for read in in_reads_of(log, 7, entries[14].position) for entry in read] == entries[15:]
