@@ -8,7 +8,8 @@ from pathlib import Path
 from contracts import SetupError
 
 _MAIN = "org.apache.beam.runners.flink.FlinkJobServerDriver"
-_LEVELS = {"WARNING": "warn", "CRITICAL": "error"}
+# Flink's warnings are of what an embedded one does not have, a web page and Hadoop, and one for every few bundles.
+_LEVELS = {"WARNING": "error", "CRITICAL": "error"}
 _HEAP_MB = 1024
 _CHECKPOINT_MS = 2_000
 _BUNDLE_MS = 100
