@@ -16,7 +16,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-diffusers demo demo-runs test check bench chaos fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-diffusers setup-flink demo demo-runs test test-flink check bench chaos fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -30,6 +30,9 @@ setup-test: ## set up what the tests and the checks need (everything, torch incl
 setup-diffusers: ## set up the demo and the diffusers backend (torch included)
 	@$(SETUP) diffusers
 
+setup-flink: ## fetch the Flink job server (needs Java and Maven; about 150 MB)
+	@$(SETUP) flink
+
 demo: setup ## run the whole system with simulated shoppers and show that it learns (ARGS="--seed 3 --keep")
 	@$(BIN)/backdrop demo $(ARGS)
 
@@ -38,6 +41,9 @@ demo-runs: setup ## run the demo on ten seeds, about 40 minutes, and write docs/
 
 test: setup-test ## run the whole test suite (ARGS="-k name -x")
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-flink: setup-test setup-flink ## run the learner's end-to-end test on Flink (ARGS="-s")
+	@$(BIN)/python -m pytest --runner flink tests/beam_pipelines/learn/test_learner_on_runner.py $(ARGS)
 
 check: setup-test ## ruff, mypy --strict and the import rules; fails on any violation
 	$(BIN)/ruff check .

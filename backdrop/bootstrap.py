@@ -1,4 +1,4 @@
-"""Entry of set-up: ``python3.11 -m backdrop.bootstrap demo|diffusers|test|lock|clean|distclean|help MAKEFILE``.
+"""Entry of set-up: ``python3.11 -m backdrop.bootstrap demo|diffusers|test|flink|lock|clean|distclean|help MAKEFILE``.
 
 Apart from backdrop.setup so that another Python gets a sentence, not a traceback from syntax that it does not know.
 """

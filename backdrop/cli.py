@@ -164,7 +164,7 @@ def contact_sheet(
 
 @app.command()
 def learn(lineage: LineageId = None, home: Home = None, redis_url: RedisUrl = None) -> None:
-    """Follow the event log and keep the models up to date: Beam streaming job on Prism."""
+    """Follow the event log and keep the models up to date: Beam streaming job on Prism or Flink."""
     from beam_pipelines.learn import run
 
     run(wiring.learn_config(_settings(home, redis_url, lineage={"id": lineage})))

@@ -61,7 +61,7 @@ class Machine:
         has_weights: whether the segmentation weights are there; has_tested_weights: with the tested checksum.
         redis: path of the Redis server that would be started, or None.
         chromium: path of a browser for the studio page's tests, or None.
-        java: path of Java, for Flink, or None.
+        java, maven: paths of what Flink needs, or None.
         free_disk_bytes: space beside the checkout.
         free_memory_bytes: memory that programs can have, or None where the system does not say.
         is_home_writable: whether .backdrop can be written.
@@ -77,6 +77,7 @@ class Machine:
     redis: str | None
     chromium: str | None
     java: str | None
+    maven: str | None
     free_disk_bytes: int
     free_memory_bytes: int | None
     is_home_writable: bool
@@ -110,6 +111,7 @@ def observe(root: Path | None = None, env: Mapping[str, str] | None = None) -> M
         redis=shutil.which("redis-server", path=path) or _embedded_redis(layout),
         chromium=shutil.which("chromium", path=path) or shutil.which("google-chrome", path=path),
         java=shutil.which("java", path=path),
+        maven=shutil.which("mvn", path=path),
         free_disk_bytes=shutil.disk_usage(layout.root).free,
         free_memory_bytes=_free_memory_bytes(Path("/proc/meminfo")),
         is_home_writable=os.access(layout.home if layout.home.exists() else layout.root, os.W_OK),
@@ -156,6 +158,7 @@ def checks(machine: Machine | None = None) -> list[Check]:
         ),
         _optional("Chromium", seen.chromium, "only the studio page's browser tests need it: apt-get install chromium"),
         _optional("Java", seen.java, "only Flink needs it: apt-get install default-jre-headless"),
+        _optional("Maven", seen.maven, "only make setup-flink needs it: apt-get install maven"),
     ]
 
 

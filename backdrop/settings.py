@@ -76,7 +76,7 @@ class ServeSection(_Section):
 class LearnSection(_Section):
     """The streaming learner."""
 
-    runner: Literal["prism"] = Field("prism", description="Beam runner.")
+    runner: Literal["prism", "flink"] = Field("prism", description="Beam runner (docs/runners.md).")
     flush_ms: int = Field(500, ge=10, description="Interval of log time at which statistics are published.")
     model: Literal["disjoint", "hybrid"] = Field("disjoint", description="LinUCB with or without a shared part.")
     ridge: float = Field(1.0, gt=0, description="Ridge added to G when a pack is made.")
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis with features, creatives, packs, events.")
     partitions: int = Field(4, ge=1, le=256, description="Partitions of the event log.")
     objects_uri: str = Field("", description="Object store of pictures, manifest, archive; default <home>/objects.")
-    tools: Path = Field(_PROJECT / ".backdrop/tools", description="Folder with the prism binary.")
+    tools: Path = Field(_PROJECT / ".backdrop/tools", description="Folder of Prism and the Flink job server.")
     weights: Path = Field(_PROJECT / ".backdrop/weights", description="Folder with the segmentation weights.")
     lineage: LineageSection = LineageSection.model_validate({})
     serve: ServeSection = ServeSection.model_validate({})

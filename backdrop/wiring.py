@@ -75,7 +75,7 @@ def learn_config(settings: Settings) -> "LearnConfig":
 
     Raises:
         SettingsError: if the features have not been compiled yet.
-        SetupError: if there is no Prism.
+        SetupError: if the runner is not there.
     """
     from beam_pipelines.learn import LearnConfig
 
@@ -85,7 +85,8 @@ def learn_config(settings: Settings) -> "LearnConfig":
         redis_url=settings.redis_url,
         lineage=settings.lineage.id,
         settings=settings.lineage.resolve(schema_hash=schema.hash, d=schema.d),
-        prism_path=find_prism(settings.tools),
+        runner=learn.runner,
+        runner_path=find_flink(settings.tools) if learn.runner == "flink" else find_prism(settings.tools),
         partitions=settings.partitions,
         flush_ms=learn.flush_ms,
         model=model_settings(settings),
@@ -135,6 +136,19 @@ def find_prism(tools: Path) -> str:
             return str(Path(path).resolve())
     message = f"Prism, the Beam runner, is not at {tools / 'prism'}: run `make setup`, or set BACKDROP_PRISM"
     raise SetupError(message)
+
+
+def find_flink(tools: Path) -> str:
+    """Path of the folder that set-up has put the Flink job server's jars into.
+
+    Raises:
+        SetupError: if there is none.
+    """
+    folder = tools / "flink"
+    if not folder.is_dir():
+        message = f"the Flink job server is not at {folder}: run `make setup-flink`"
+        raise SetupError(message)
+    return str(folder.resolve())
 
 
 def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dry_run: bool) -> "GenerateConfig":

@@ -5,12 +5,19 @@ import socket
 import sys
 from ipaddress import ip_address
 
+import pytest
 from hypothesis import settings
 
 # Tests and what they start neither report to library makers nor look for models on a hub.
 os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 
 pytest_plugins = ["tests.redis_fixtures"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the runner that streaming tests run on."""
+    parser.addoption("--runner", choices=("prism", "flink"), default="prism", help="Beam runner of streaming tests")
+
 
 settings.register_profile("local", deadline=None, max_examples=50, print_blob=True)
 settings.register_profile("deep", deadline=None, max_examples=1000, print_blob=True)

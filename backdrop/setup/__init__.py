@@ -6,6 +6,7 @@ writes beside its target, then renames, so that an interrupted run leaves nothin
 
 from backdrop.setup.command import main
 from backdrop.setup.errors import Interrupted, SetupError
+from backdrop.setup.flink import is_flink_current
 from backdrop.setup.layout import Layout
 from backdrop.setup.pins import BEAM_VERSION, PROFILES, UV_VERSION, WEIGHTS_SHA256, Profile
 from backdrop.setup.prism import is_prism_current
@@ -22,6 +23,7 @@ __all__ = [
     "Profile",
     "SetupError",
     "are_weights_current",
+    "is_flink_current",
     "is_prism_current",
     "is_profile_current",
     "main",

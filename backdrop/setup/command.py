@@ -13,6 +13,7 @@ from backdrop.setup.cleaning import remove_everything, remove_state
 from backdrop.setup.console import Console
 from backdrop.setup.environment import Environment, python_version
 from backdrop.setup.errors import Interrupted, SetupError
+from backdrop.setup.flink import FlinkSetup, is_flink_current
 from backdrop.setup.layout import Layout
 from backdrop.setup.locks import write_locks
 from backdrop.setup.makehelp import describe_targets
@@ -23,7 +24,7 @@ from backdrop.setup.process import Runner, Signals
 from backdrop.setup.stamps import is_profile_current
 from backdrop.setup.weights import WeightsSetup, are_weights_current
 
-_USAGE = f"usage: python3.11 -m backdrop.bootstrap {'|'.join(PROFILES)}|lock|clean|distclean|help MAKEFILE"
+_USAGE = f"usage: python3.11 -m backdrop.bootstrap {'|'.join(PROFILES)}|flink|lock|clean|distclean|help MAKEFILE"
 _INTERRUPTED = 130
 
 
@@ -52,6 +53,10 @@ def _dispatch(arguments: Sequence[str], layout: Layout, console: Console, signal
     runner = Runner(console, signals, child_env(os.environ), layout.log, layout.root)
     if command in PROFILES:
         set_up(PROFILES[command], layout, runner)
+    elif command == "flink":
+        if not is_flink_current(layout):
+            with _exclusive(layout, console):
+                FlinkSetup(layout, runner).ensure()
     elif command == "lock":
         with _exclusive(layout, console):
             environment = _environment(layout, runner)

@@ -60,6 +60,16 @@ class Layout:
         return self.tools / "prism.version"
 
     @property
+    def flink(self) -> Path:
+        """Folder of the Flink job server's jars, with the pom.xml that they come from."""
+        return self.tools / "flink"
+
+    @property
+    def flink_pom(self) -> Path:
+        """What the Flink job server consists of."""
+        return self.root / "deploy" / "flink" / "pom.xml"
+
+    @property
     def weights(self) -> Path:
         """Segmentation network."""
         return self.home / "weights" / "u2netp.onnx"

@@ -67,7 +67,15 @@ class Runner:
     log: Path
     cwd: Path
 
-    def run(self, argv: Sequence[str], *, label: str, fix: str, env: Mapping[str, str] | None = None) -> None:
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        label: str,
+        fix: str,
+        env: Mapping[str, str] | None = None,
+        first_error: bool = False,
+    ) -> None:
         """Run a program to its end behind a progress bar.
 
         Args:
@@ -75,6 +83,7 @@ class Runner:
             label: what the step does, for the person watching.
             fix: what to do when it fails, a clause that ends the error's sentence.
             env: variables on top of this runner's.
+            first_error: whether its first error line says why it failed (what follows is advice).
 
         Raises:
             SetupError: the program is missing or ends with another status than 0.
@@ -89,7 +98,7 @@ class Runner:
             status = self._wait(argv, log.fileno(), {**self.env, **(env or {})}, progress.tick)
         if status != 0:
             progress.close("failed")
-            reason = last_reason(self.log, start)
+            reason = reason_in(self.log, start, first=first_error)
             message = f"{label} failed with status {status} ({reason}): {fix}; the whole output is in {self.log}"
             raise SetupError(message)
         progress.close("done")
@@ -143,15 +152,15 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         return
 
 
-def last_reason(log: Path, start: int) -> str:
-    """Return the line that most likely says why a program failed: its last "error" line, else its last line."""
+def reason_in(log: Path, start: int, *, first: bool = False) -> str:
+    """Return the line that most likely says why a program failed: its last (or first) "error" line, else any such."""
     with log.open("rb") as file:
         file.seek(start)
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     if not lines:
         return "it said nothing"
     errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines)[-1][:300]
+    return (errors or lines)[0 if first else -1][:300]
 
 
 def output_of(argv: Sequence[str], env: Mapping[str, str], timeout_s: float = 20.0) -> str | None:

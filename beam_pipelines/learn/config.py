@@ -7,6 +7,7 @@ from contracts import DEFAULT_FLUSH_MS, LineageSettings, SettingsError, check_na
 from learner import ModelSettings
 
 PRISM = "prism"
+FLINK = "flink"
 # A time that never comes, beyond Beam's last timestamp: a job that learns up to it never ends.
 NEVER_MS = 1 << 60
 
@@ -15,8 +16,9 @@ NEVER_MS = 1 << 60
 class LearnConfig:
     """Settings of one learner process; times in milliseconds or seconds as their names say.
 
-    ``archive_uri`` "" keeps no archive. ``prism_path`` is the Prism binary. ``grace_period_s`` is how long a job may
-    take to end before it is killed. A job with ``until_ms`` learns what was appended before that time, and ends.
+    ``archive_uri`` "" keeps no archive. ``runner_path`` is where the runner is: the Prism binary, or the folder of the
+    Flink job server's jars. ``grace_period_s`` is how long a job may take to end before it is killed. A job with
+    ``until_ms`` learns what was appended before that time, and ends.
     ``trim_interval_s`` is how often the log is trimmed below what is archived and no longer needed; 0: never.
     ``metrics_port`` 0 serves no metrics; a replay never does.
     """
@@ -24,7 +26,7 @@ class LearnConfig:
     redis_url: str
     lineage: str
     settings: LineageSettings
-    prism_path: str
+    runner_path: str
     partitions: int = 4
     flush_ms: int = DEFAULT_FLUSH_MS
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -49,9 +51,9 @@ class LearnConfig:
             InvalidInputError: if the lineage is not a valid name.
         """
         check_name("lineage", self.lineage)
-        if self.runner != PRISM:
+        if self.runner not in (PRISM, FLINK):
             message = (
-                f"runner = {self.runner!r}: use {PRISM!r} (Beam's in-process runner cannot stream: "
+                f"runner = {self.runner!r}: use {PRISM!r} or {FLINK!r} (Beam's in-process runner cannot stream: "
                 "its memory grows without limit)"
             )
             raise SettingsError(message)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -16,7 +17,8 @@ import structlog
 from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.metrics import serving_metrics
 from beam_pipelines.learn.positions import Start, start_of
-from beam_pipelines.learn.prism import require_prism
+from beam_pipelines.learn.runners import runner_of
+from beam_pipelines.learn.scratch import scratch_folder
 from beam_pipelines.learn.sight import Sight
 from contracts import UnavailableError
 from stores.child import start_child
@@ -49,9 +51,9 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
         LineageError: if the lineage was begun with other settings or for another purpose, or is retired.
         SettingsError: if the log has another number of partitions, or metrics cannot be served where they should.
         GapError: if the event log no longer holds what must be read.
-        SetupError: if Prism is missing.
+        SetupError: if the runner, or something that it needs, is missing.
     """
-    require_prism(config.prism_path)
+    runner_of(config).check()
     ending = stop or threading.Event()
     pause_s = _FIRST_PAUSE_S
     sight = Sight()
@@ -63,7 +65,8 @@ def run(config: LearnConfig, stop: threading.Event | None = None) -> None:
             except UnavailableError as error:
                 _log.warning("waiting_for_redis", error=str(error), pause_s=pause_s)
             else:
-                status = _watch(_start(order), config, sight, ending)
+                with scratch_folder() as scratch:
+                    status = _watch(_start(order, scratch), config, sight, ending)
                 if ending.is_set():
                     return
                 if config.ends and status == 0:
@@ -102,9 +105,12 @@ def _finish(config: LearnConfig) -> None:
         LineageStore(client).finish_replay(config.lineage)
 
 
-def _start(order: bytes) -> subprocess.Popen[bytes]:
+def _start(order: bytes, scratch: Path) -> subprocess.Popen[bytes]:
     child = start_child(
-        [sys.executable, "-m", "beam_pipelines.learn.worker"], on_parent_death=signal.SIGKILL, stdin=subprocess.PIPE
+        [sys.executable, "-m", "beam_pipelines.learn.worker"],
+        on_parent_death=signal.SIGKILL,
+        stdin=subprocess.PIPE,
+        environment={"TMPDIR": str(scratch)},
     )
     if child.stdin is not None:
         with child.stdin as pipe:
@@ -139,7 +145,7 @@ def _watch(child: subprocess.Popen[bytes], config: LearnConfig, sight: Sight, en
             _log.warning("worker_killed", pid=child.pid, grace_s=config.grace_period_s)
             return _KILLED
     finally:
-        # Its Prism dies with it: the kernel sees to that.
+        # Its job server dies with it: the kernel sees to that.
         if child.poll() is None:
             os.kill(child.pid, signal.SIGKILL)
             child.wait()

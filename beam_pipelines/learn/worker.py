@@ -8,7 +8,9 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
+from pathlib import Path
 from types import FrameType
 
 import apache_beam as beam
@@ -18,8 +20,9 @@ from apache_beam.runners.runner import PipelineState
 
 from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.job import build
+from beam_pipelines.learn.job_server import JobServer
 from beam_pipelines.learn.positions import Start
-from beam_pipelines.learn.prism import PrismServer
+from beam_pipelines.learn.runners import runner_of
 from beam_pipelines.learn.status import Status
 from beam_pipelines.learn.upkeep import Upkeep
 from contracts import Position
@@ -49,6 +52,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
     logging.basicConfig(level=config.log_level, stream=sys.stderr)
+    # Beam warns of options that only the job server knows.
+    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(config.log_level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -57,15 +62,21 @@ def main() -> int:
 
 
 def run_job(config: LearnConfig, start: Start, dataset: Dataset, stop: threading.Event) -> int:
-    """Run the job on a Prism of its own until ``stop`` is set (0) or it fails (1); Prism ends with the process."""
-    prism = PrismServer(config.prism_path, log_level=config.log_level)
-    prism.start()
-    pipeline = beam.Pipeline(options=options_for(prism.endpoint))
+    """Run the job on a job server of its own until ``stop`` is set (0) or it fails (1).
+
+    The server keeps its files in this process's folder of temporary files, and is killed with the process.
+    """
+    server = JobServer(runner_of(config), Path(tempfile.gettempdir()), log_level=config.log_level)
+    server.start()
+    pipeline = beam.Pipeline(options=PipelineOptions(server.options))
     build(pipeline, config, start, dataset)
     result = pipeline.run()
     _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
     status, upkeep = Status(config, start.archived), Upkeep(config)
     while not stop.wait(config.status_interval_s):
+        if not server.is_running:
+            _log.error("job_server_ended", runner=config.runner, lineage=config.lineage)
+            return FAILED
         state = str(result.state)
         if state == PipelineState.DONE and config.ends:
             # All that was due by then is done, also where the last entry is long before it.
@@ -84,24 +95,12 @@ def run_job(config: LearnConfig, start: Start, dataset: Dataset, stop: threading
     return 0
 
 
-def options_for(endpoint: str) -> PipelineOptions:
-    """Options of a streaming job on the Prism at ``endpoint``, with its worker in this process."""
-    return PipelineOptions(
-        [
-            "--runner=PrismRunner",
-            f"--job_endpoint={endpoint}",
-            "--environment_type=LOOPBACK",
-            "--streaming",
-            # Prism 2.77 splits slow bundles of stateful stages, too, and hands the same elements of the same key to
-            # two bundles at once: one's state is then lost (docs/adr/0004).
-            "--experiments=prism_disable_sdf_split",
-            "--job_name=backdrop-learn",
-        ]
-    )
-
-
 if __name__ == "__main__":
-    status = main()
+    status = FAILED
+    try:
+        status = main()
+    except Exception:
+        _log.exception("worker_failed")
     sys.stderr.flush()
-    # Prism is killed with this process, and nothing of Beam's threads needs an orderly end.
+    # Nothing of Beam's threads needs an orderly end, and some never end by themselves.
     os._exit(status)

@@ -16,6 +16,7 @@ READY = Machine(
     redis="/usr/bin/redis-server",
     chromium="/usr/bin/chromium",
     java="/usr/bin/java",
+    maven="/usr/bin/mvn",
     free_disk_bytes=100 << 30,
     free_memory_bytes=16 << 30,
     is_home_writable=True,
@@ -57,7 +58,8 @@ def test_each_lack_is_named_with_what_to_do(machine: Machine, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "machine", [replace(READY, chromium=None), replace(READY, java=None), replace(READY, is_port_free=False)]
+    "machine",
+    [replace(READY, chromium=None), replace(READY, java=None, maven=None), replace(READY, is_port_free=False)],
 )
 def test_what_is_optional_does_not_stop_anybody(machine: Machine) -> None:
     assert render(checks(machine)).endswith("Ready")

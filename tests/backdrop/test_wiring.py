@@ -126,7 +126,7 @@ def test_the_learner_gets_what_is_set_and_the_compiled_schema(tmp_path: Path, pr
             learn={"flush_ms": 250, "ridge": 2.5},
         )
     )
-    assert (config.redis_url, config.lineage, config.prism_path) == ("redis://127.0.0.1:7000/3", "autumn", str(prism))
+    assert (config.redis_url, config.lineage, config.runner_path) == ("redis://127.0.0.1:7000/3", "autumn", str(prism))
     assert config.settings == LineageSettings(SCHEMA.hash, SCHEMA.d, 10_000, 20_500, 250, 3, 0.5)
     assert (config.partitions, config.flush_ms, config.runner) == (9, 250, "prism")
     assert config.model == ModelSettings(ridge=2.5)
@@ -155,6 +155,15 @@ def test_a_disjoint_model_shares_nothing_and_a_hybrid_one_has_no_prior(tmp_path:
     assert model_settings(disjoint) == ModelSettings(prior=20.0)
     with pytest.raises(InvalidInputError, match=r"prior = 20\.0"):
         model_settings(compiled(tmp_path, learn={"model": "hybrid", "prior": 20}))
+
+
+def test_a_learner_on_flink_gets_the_job_servers_folder(tmp_path: Path) -> None:
+    settings = compiled(tmp_path, learn={"runner": "flink"})
+    with pytest.raises(SetupError, match=r"is not at .*tools/flink: run `make setup-flink`"):
+        learn_config(settings)
+    (tmp_path / "tools/flink").mkdir(parents=True)
+    config = learn_config(settings)
+    assert (config.runner, config.runner_path) == ("flink", str(tmp_path / "tools/flink"))
 
 
 def test_a_learner_without_archive_writes_to_no_object_store(tmp_path: Path, program: Callable[..., Path]) -> None:

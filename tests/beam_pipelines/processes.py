@@ -11,6 +11,7 @@ from typing import IO
 
 import pytest
 
+from backdrop.wiring import find_flink
 from beam_pipelines.learn import LearnConfig
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,11 @@ def prism_path() -> str:
     if not found:
         pytest.skip("no Prism binary (make setup fetches it; BACKDROP_PRISM names another)")
     return found
+
+
+def runner_path(runner: str) -> str:
+    """Where a runner is; a missing Prism skips the test, a missing Flink, which nobody gets unasked, fails it."""
+    return find_flink(ROOT / ".backdrop/tools") if runner == "flink" else prism_path()
 
 
 def start_learner(
@@ -60,9 +66,10 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
-def prisms(pid: int) -> Iterator[int]:
-    """Prism processes below ``pid``."""
-    yield from _below(pid, b"--job_port")
+def job_servers(pid: int) -> Iterator[int]:
+    """Job servers of Prism or Flink below ``pid``."""
+    yield from _below(pid, b"--serve_http=false")
+    yield from _below(pid, b"FlinkJobServerDriver")
 
 
 def workers(pid: int) -> Iterator[int]:

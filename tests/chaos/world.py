@@ -17,7 +17,7 @@ from stores.embedded import EmbeddedRedis
 from stores.objects import FileObjectStore
 from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
-from tests.beam_pipelines.processes import eventually, prisms, start_learner, workers
+from tests.beam_pipelines.processes import eventually, job_servers, start_learner, workers
 from tests.chaos.facts import LINEAGE, SCHEMA, D
 from tests.chaos.traffic import Traffic
 
@@ -124,7 +124,7 @@ class World:
 
     def kill_below(self, *, worker: bool = False, prism: bool = False) -> None:
         """End processes below the learner as a crash would."""
-        pids = [*(workers(self.learner.pid) if worker else ()), *(prisms(self.learner.pid) if prism else ())]
+        pids = [*(workers(self.learner.pid) if worker else ()), *(job_servers(self.learner.pid) if prism else ())]
         assert pids, "the learner has no such process"
         for pid in pids:
             try:

@@ -192,7 +192,7 @@ def test_workers_that_end_are_counted(
 ) -> None:
     port, seen = choose_port(), []
     # A program that is no Prism: the worker ends at once, again and again.
-    config = config_of(redis_server, metrics_port=port, prism_path="/bin/true", log_level="CRITICAL")
+    config = config_of(redis_server, metrics_port=port, runner_path="/bin/true", log_level="CRITICAL")
 
     def watch() -> None:
         while not stop_in_time.wait(0.2):

@@ -53,7 +53,7 @@ def test_settings_that_cannot_work_are_refused(redis_server: EmbeddedRedis) -> N
 
 def test_a_missing_prism_is_named(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
     with pytest.raises(SetupError, match="/nowhere/prism"):
-        run(dataclasses.replace(config_of(redis_server), prism_path="/nowhere/prism"))
+        run(dataclasses.replace(config_of(redis_server), runner_path="/nowhere/prism"))
 
 
 def test_other_settings_are_refused_naming_both_values(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:

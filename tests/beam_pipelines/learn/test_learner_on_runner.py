@@ -1,4 +1,4 @@
-"""The learner as real processes on Prism: killed, its log trimmed, its Redis restarted; in the end, identical."""
+"""The learner as real processes on a runner (--runner): killed, its log trimmed, Redis restarted; then identical."""
 
 import os
 import random
@@ -21,7 +21,7 @@ from stores.objects import FileObjectStore
 from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
 from tests.beam_pipelines.facts import LINEAGE, SCHEMA, batch, click_on, decision
-from tests.beam_pipelines.processes import alive, descendants, eventually, prism_path, prisms, start_learner
+from tests.beam_pipelines.processes import alive, descendants, eventually, job_servers, runner_path, start_learner
 
 PARTITIONS = 2
 SETTINGS = LineageSettings(SCHEMA, 3, window_ms=1_000, attribution_ms=2_000, grace_ms=500, shards=2)
@@ -81,12 +81,16 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture
-def learner(server: EmbeddedRedis, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def learner(
+    server: EmbeddedRedis, tmp_path: Path, pytestconfig: pytest.Config
+) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    runner = str(pytestconfig.getoption("--runner"))
     config = LearnConfig(
         server.url,
         LINEAGE,
         SETTINGS,
-        prism_path(),
+        runner_path(runner),
+        runner=runner,
         partitions=PARTITIONS,
         flush_ms=200,
         archive_uri=str(tmp_path / "archive"),
@@ -95,9 +99,11 @@ def learner(server: EmbeddedRedis, tmp_path: Path) -> Iterator[Callable[[], subp
         log_level="ERROR",
     )
     started: list[subprocess.Popen[bytes]] = []
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
 
     def start() -> subprocess.Popen[bytes]:
-        started.append(start_learner(config))
+        started.append(start_learner(config, environment={"TMPDIR": str(temporary)}))
         return started[-1]
 
     yield start
@@ -133,7 +139,7 @@ def test_killed_and_restarted_learners_end_identical_to_the_replay(
     assert len(below) >= 2
     first.kill()
     first.wait()
-    eventually("worker and Prism die with the learner", lambda: not any(map(alive, below)), within_s=10)
+    eventually("worker and job server die with the learner", lambda: not any(map(alive, below)), within_s=10)
     traffic.run(1)
 
     objects = FileObjectStore(tmp_path / "archive")
@@ -143,10 +149,10 @@ def test_killed_and_restarted_learners_end_identical_to_the_replay(
         assert log.trim(partition, Position(1 << 60, 0)) > 0
     second = learner()
     goes_on("a new learner goes on")
-    for pid in prisms(second.pid):
+    for pid in job_servers(second.pid):
         os.kill(pid, signal.SIGKILL)
     traffic.run(1)
-    goes_on("the learner starts its job again when Prism died")
+    goes_on("the learner starts its job again when its job server died")
 
     server.restart()
     goes_on("the learner starts its job again when Redis is another process")
@@ -166,3 +172,4 @@ def test_killed_and_restarted_learners_end_identical_to_the_replay(
     assert DeadLetters(client).count_by_reason().get("undecodable", 0) == tally.get("undecodable", 0)
     second.send_signal(signal.SIGINT)
     assert second.wait(30) == 0
+    assert list((tmp_path / "temporary").iterdir()) == [], "whoever was killed leaves no files either"
