@@ -74,6 +74,7 @@ def _procedural(options: Mapping[str, str]) -> Backend:
 
 
 def _diffusers(options: Mapping[str, str]) -> Backend:
-    from generation.diffusion import DiffusersBackend, DiffusionSettings
+    from generation.diffusion import DiffusersBackend
+    from generation.diffusion_settings import DiffusionSettings
 
     return DiffusersBackend(DiffusionSettings.from_options(options))

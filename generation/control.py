@@ -1,13 +1,36 @@
 """What guides a diffusion model round the product: its edges, and the mask of what to paint."""
 
-import numpy as np
+from dataclasses import dataclass
 
-from generation.arrays import Floats, f32, shares
+import numpy as np
+from PIL import Image
+
+from generation.arrays import Floats, Pixels, f32, shares
 from generation.layout import Placed
 from generation.shapes import shrunk
 
 _EDGE_GAIN = 4.0
 _SOLID = 0.5
+_BLANK = 127
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """What a model is shown: ``image`` u8[h, w, 3], the product on grey; ``mask``, ``edges`` u8[h, w], 0 to 255."""
+
+    image: Pixels
+    mask: Pixels
+    edges: Pixels
+
+
+def canvas(placed: Placed, size: tuple[int, int], into: int) -> Canvas:
+    """The canvas of a placed product at a ``size`` (width, height)."""
+    rgb = np.array(Image.fromarray(placed.rgb).resize(size, Image.Resampling.BOX))
+    small = Placed(rgb, np.array(Image.fromarray(placed.alpha).resize(size, Image.Resampling.BOX)))
+    alpha = small.alpha[..., None]
+    image = (small.rgb * alpha + _BLANK * (1 - alpha) + 0.5).astype(np.uint8)
+    mask, edges = paint_mask(small, into), edge_map(small)
+    return Canvas(image, (mask * 255).astype(np.uint8), (edges * 255).astype(np.uint8))
 
 
 def edge_map(placed: Placed) -> Floats:

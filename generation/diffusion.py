@@ -2,77 +2,40 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from contracts import SettingsError, SetupError
+from contracts import SetupError
 from generation.arrays import Pixels
 from generation.backend import RenderRequest
-from generation.control import edge_map, paint_mask
+from generation.diffusion_settings import DiffusionSettings
 from generation.layout import Placed
 
+if TYPE_CHECKING:
+    from generation.diffusion_painter import Painter, Stand
+    from generation.diffusion_pipeline import Models
+
 _MULTIPLE = 8
-_BLANK = 127
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "controlnet")
-_WHOLE_NUMBERS = frozenset({"steps", "side", "into", "batch"})
-_NUMBERS = frozenset({"guidance", "control"})
-_TEXTS = frozenset({"model", "device"})
-
-
-@dataclass(frozen=True, slots=True)
-class DiffusionSettings:
-    """How to paint; ``model`` is a folder as ``StableDiffusionControlNetInpaintPipeline.save_pretrained`` writes it.
-
-    ``side`` is the larger side in pixels at which the model paints (the picture is then enlarged to the slot and
-    the product pasted back at full size); ``into`` how far it paints under the product; ``control`` the weight of
-    the edges; ``batch`` how many pictures of one size are painted at once.
-    """
-
-    model: str
-    steps: int = 20
-    guidance: float = 7.5
-    control: float = 0.6
-    side: int = 512
-    into: int = 4
-    batch: int = 4
-    device: str = "cpu"
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, str]) -> "DiffusionSettings":
-        """Read settings from text.
-
-        Raises:
-            SettingsError: if ``model`` is missing, a name is unknown or a value no number.
-        """
-        unknown = sorted(options.keys() - _TEXTS - _NUMBERS - _WHOLE_NUMBERS)
-        if unknown or not options.get("model"):
-            known = sorted(_TEXTS | _NUMBERS | _WHOLE_NUMBERS)
-            message = f"backend 'diffusers' needs the option model=FOLDER and knows {known}; unknown are {unknown}"
-            raise SettingsError(message)
-        values: dict[str, Any] = {}
-        for name, text in options.items():
-            try:
-                values[name] = int(text) if name in _WHOLE_NUMBERS else float(text) if name in _NUMBERS else text
-            except ValueError as error:
-                message = f"backend 'diffusers': {name} = {text!r} is no number"
-                raise SettingsError(message) from error
-        return cls(**values)
+# What changes a picture by less than its rounding, or says where it is made.
+_NOT_THE_PICTURE = frozenset({"model", "batch", "device", "compile"})
 
 
 class DiffusersBackend:
     """Paints with a local model; the model is loaded when the first picture is asked for.
 
-    A picture does not depend on its batch: every request has its own generator, and the product's latents are the
-    mode of their posterior instead of a draw from it. One lock guards the pipeline, which is not thread-safe.
+    One lock guards the model, which is not thread-safe.
     """
 
-    def __init__(self, settings: DiffusionSettings) -> None:
-        """Check that the model's folder is complete.
+    def __init__(
+        self, settings: DiffusionSettings, load: "Callable[[DiffusionSettings], Models] | None" = None
+    ) -> None:
+        """Check that the model's folder is complete; ``load`` lets backends share one loaded model.
 
         Raises:
             SetupError: naming what is missing.
@@ -86,8 +49,9 @@ class DiffusersBackend:
             )
             raise SetupError(message)
         self._settings = settings
+        self._load = load
         self._digest = _model_digest(folder)
-        self._pipeline: Any = None
+        self._painter: Painter | None = None
         self._lock = threading.Lock()
 
     @property
@@ -97,50 +61,47 @@ class DiffusersBackend:
 
     @property
     def recipe(self) -> str:
-        """Version, model digest and settings (batch and device do not change pictures)."""
-        shown = {k: v for k, v in asdict(self._settings).items() if k not in {"model", "batch", "device"}}
-        return f"diffusers/1({self._digest};{';'.join(f'{k}={v}' for k, v in sorted(shown.items()))})"
+        """Version, model digest and the settings that change pictures."""
+        shown = {k: v for k, v in asdict(self._settings).items() if k not in _NOT_THE_PICTURE}
+        return f"diffusers/2({self._digest};{';'.join(f'{k}={v}' for k, v in sorted(shown.items()))})"
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Pixels]:
         """Backgrounds u8[h, w, 3], in order; requests of one size are painted together."""
+        if not requests:
+            return []
+        with self._lock:
+            if self._painter is None:
+                self._painter = _open_painter(self._settings, self._load)
+            return self._rendered(requests, self._painter)
+
+    def _rendered(self, requests: Sequence[RenderRequest], painter: "Painter") -> list[Pixels]:
+        from generation.diffusion_painter import Job
+
+        stands = self._stands(requests)
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, request in enumerate(requests):
-            height, width = request.placed.alpha.shape
-            by_size.setdefault(work_size(width, height, self._settings.side), []).append(index)
+            by_size.setdefault(stands[id(request.placed)].size, []).append(index)
         done: dict[int, Pixels] = {}
-        for size, indices in by_size.items():
+        for indices in by_size.values():
             for start in range(0, len(indices), self._settings.batch):
                 part = indices[start : start + self._settings.batch]
-                pictures = self._paint([requests[i] for i in part], size)
-                done.update(zip(part, pictures, strict=True))
+                wanted = [requests[i] for i in part]
+                jobs = [Job(r.prompt.text, r.prompt.negative, r.seed, stands[id(r.placed)]) for r in wanted]
+                for index, picture in zip(part, painter.paint(jobs), strict=True):
+                    done[index] = _to_slot(picture, requests[index].placed)
         return [done[i] for i in range(len(requests))]
 
-    def _paint(self, requests: Sequence[RenderRequest], size: tuple[int, int]) -> Iterator[Pixels]:
-        import torch
+    def _stands(self, requests: Sequence[RenderRequest]) -> "dict[int, Stand]":
+        """By the object, so that a product's pixels are hashed once, not once a prompt."""
+        from generation.diffusion_painter import Stand
 
-        settings = self._settings
-        placed = [_at_size(request.placed, size) for request in requests]
-        with self._lock:
-            if self._pipeline is None:
-                self._pipeline = _load(settings)
-            result = self._pipeline(
-                prompt=[request.prompt.text for request in requests],
-                negative_prompt=[request.prompt.negative for request in requests],
-                image=[Image.fromarray(_on_grey(p)) for p in placed],
-                mask_image=[Image.fromarray((paint_mask(p, settings.into) * 255).astype(np.uint8)) for p in placed],
-                control_image=[Image.fromarray(_three((edge_map(p) * 255).astype(np.uint8))) for p in placed],
-                width=size[0],
-                height=size[1],
-                num_inference_steps=settings.steps,
-                guidance_scale=settings.guidance,
-                controlnet_conditioning_scale=settings.control,
-                generator=[torch.Generator("cpu").manual_seed(request.seed) for request in requests],
-                output_type="np",
-            )
-        for request, picture in zip(requests, result.images, strict=True):
-            height, width = request.placed.alpha.shape
-            small = Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
-            yield np.array(small.resize((width, height), Image.Resampling.LANCZOS))
+        stands: dict[int, Stand] = {}
+        for placed in (request.placed for request in requests):
+            if id(placed) not in stands:
+                height, width = placed.alpha.shape
+                digest = hashlib.sha256(placed.rgb.tobytes() + placed.alpha.tobytes()).hexdigest()
+                stands[id(placed)] = Stand(digest, work_size(width, height, self._settings.side), placed)
+        return stands
 
 
 def work_size(width: int, height: int, side: int) -> tuple[int, int]:
@@ -151,10 +112,16 @@ def work_size(width: int, height: int, side: int) -> tuple[int, int]:
     return across, down
 
 
-def _load(settings: DiffusionSettings) -> Any:
-    from generation.diffusion_pipeline import load_pipeline
+def _open_painter(settings: DiffusionSettings, load: "Callable[[DiffusionSettings], Models] | None") -> "Painter":
+    from generation.diffusion_painter import Painter
+    from generation.diffusion_pipeline import load_models
 
-    return load_pipeline(Path(settings.model), settings.device)
+    return Painter((load or load_models)(settings), settings)
+
+
+def _to_slot(picture: Pixels, placed: Placed) -> Pixels:
+    height, width = placed.alpha.shape
+    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def _model_digest(folder: Path) -> str:
@@ -166,17 +133,3 @@ def _model_digest(folder: Path) -> str:
             # The first MiB of a weights file holds its table of tensors and enough of them to tell models apart.
             digest.update(file.read(1 << 20))
     return digest.hexdigest()[:12]
-
-
-def _at_size(placed: Placed, size: tuple[int, int]) -> Placed:
-    rgb = np.array(Image.fromarray(placed.rgb).resize(size, Image.Resampling.BOX))
-    return Placed(rgb, np.array(Image.fromarray(placed.alpha).resize(size, Image.Resampling.BOX)))
-
-
-def _on_grey(placed: Placed) -> Pixels:
-    alpha = placed.alpha[..., None]
-    return (placed.rgb * alpha + _BLANK * (1 - alpha) + 0.5).astype(np.uint8)
-
-
-def _three(plane: Pixels) -> Pixels:
-    return np.repeat(plane[..., None], 3, axis=2)

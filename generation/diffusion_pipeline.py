@@ -1,35 +1,50 @@
-"""Stable Diffusion + ControlNet inpainting with deterministic latents; imported only where it is used."""
+"""Loads a Stable Diffusion + ControlNet pipeline from a folder and makes it fast; imported only where it is used."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import StableDiffusionControlNetInpaintPipeline
 
 from contracts import SetupError
+from generation.diffusion_settings import DiffusionSettings
+
+_SCHEDULERS = {
+    "ddim": "DDIMScheduler",
+    "dpm": "DPMSolverMultistepScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "lcm": "LCMScheduler",
+    "unipc": "UniPCMultistepScheduler",
+}
+# Compiled code is kept per picture size and batch; beyond the library's own limit of 8 it would quietly not be used.
+_COMPILED_SHAPES = 64
 
 
-class PosteriorModePipeline(StableDiffusionControlNetInpaintPipeline):
-    """The pipeline with images encoded to the mode of the VAE's posterior: no draw, so no dependence on the batch."""
+@dataclass(frozen=True, slots=True)
+class Models:
+    """A pipeline, and the ControlNet's encoder of edges taken out of it.
 
-    vae: Any
+    The encoded edges do not change from step to step, so they are made once and given in their place.
+    """
 
-    def _encode_vae_image(self, image: torch.Tensor, generator: Any) -> torch.Tensor:
-        latents: torch.Tensor = self.vae.encode(image).latent_dist.mode() * self.vae.config.scaling_factor
-        return latents
+    pipeline: Any
+    edges: Any
 
 
-def load_pipeline(folder: Path, device: str) -> Any:
-    """Load a pipeline from a local folder, never from a hub, and move it to ``device``.
+def load_models(settings: DiffusionSettings) -> Models:
+    """Load from a local folder, never from a hub.
 
     Raises:
         SetupError: if a file is missing or does not fit.
     """
-    loader: Any = PosteriorModePipeline
+    loader: Any = diffusers.StableDiffusionControlNetInpaintPipeline
+    folder = Path(settings.model)
     try:
         pipeline = loader.from_pretrained(
             str(folder),
             local_files_only=True,
+            dtype=getattr(torch, settings.dtype),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
@@ -37,5 +52,25 @@ def load_pipeline(folder: Path, device: str) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         message = f"the model in {folder} cannot be loaded: {error}"
         raise SetupError(message) from error
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    if pipeline.controlnet.config.controlnet_conditioning_channel_order != "rgb":
+        message = f"the ControlNet in {folder} reads its edges in the order BGR: save one that reads RGB"
+        raise SetupError(message)
+    pipeline.to(settings.device)
+    edges = pipeline.controlnet.controlnet_cond_embedding
+    pipeline.controlnet.controlnet_cond_embedding = torch.nn.Identity()
+    networks = (pipeline.unet, pipeline.controlnet, pipeline.vae.decoder)
+    if torch.device(settings.device).type == "cuda":
+        for network in (*networks, pipeline.vae.encoder, edges):
+            network.to(memory_format=torch.channels_last)
+    if settings.compile:
+        torch._dynamo.config.recompile_limit = max(_COMPILED_SHAPES, torch._dynamo.config.recompile_limit)
+        for network in networks:
+            network.forward = torch.compile(network.forward, dynamic=False)
+    return Models(pipeline, edges)
+
+
+def open_scheduler(models: Models, name: str) -> Any:
+    """A scheduler of its own (it has state) with the noise schedule of the model's."""
+    saved = models.pipeline.scheduler
+    kind = type(saved) if name == "model" else getattr(diffusers, _SCHEDULERS[name])
+    return kind.from_config(saved.config)

@@ -14,8 +14,8 @@ _START, _END = "<|startoftext|>", "<|endoftext|>"
 _DIM = 32
 
 
-def save_tiny_pipeline(folder: Path) -> None:
-    """Write the pipeline to ``folder`` as ``save_pretrained`` does."""
+def save_tiny_pipeline(folder: Path, in_channels: int = 4) -> None:
+    """Write the pipeline to ``folder`` as ``save_pretrained`` does; a UNet for inpainting has 9 ``in_channels``."""
     # The library's classes carry no types.
     make: Any = diffusers
     torch.manual_seed(0)
@@ -23,9 +23,10 @@ def save_tiny_pipeline(folder: Path) -> None:
     torch.set_num_threads(1)
     blocks: dict[str, Any] = {"block_out_channels": (32, 64), "layers_per_block": 1, "norm_num_groups": 8}
     down = ("DownBlock2D", "CrossAttnDownBlock2D")
-    shared: dict[str, Any] = {**blocks, "cross_attention_dim": _DIM, "attention_head_dim": 8, "in_channels": 4}
+    shared: dict[str, Any] = {**blocks, "cross_attention_dim": _DIM, "attention_head_dim": 8}
     unet = make.UNet2DConditionModel(
         sample_size=8,
+        in_channels=in_channels,
         out_channels=4,
         down_block_types=down,
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -43,7 +44,7 @@ def save_tiny_pipeline(folder: Path) -> None:
         latent_channels=4,
         norm_num_groups=8,
     )
-    tokenizer = _tokenizer(folder / "words")
+    tokenizer = tiny_tokenizer(folder / "words")
     text = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer), hidden_size=_DIM, intermediate_size=37, num_hidden_layers=2,
@@ -64,7 +65,8 @@ def save_tiny_pipeline(folder: Path) -> None:
     pipeline.save_pretrained(folder)
 
 
-def _tokenizer(folder: Path) -> Any:
+def tiny_tokenizer(folder: Path) -> Any:
+    """A tokenizer of the real class that knows ``WORDS`` and every byte."""
     folder.mkdir()
     trained = Tokenizer(models.BPE(unk_token=_END, end_of_word_suffix="</w>"))
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
