@@ -20,6 +20,7 @@ class OnePartition:
         self.entries: list[LogEntry] = []
         self.log_ms = 0
         self.reads = 0
+        self.entries_read = 0
         self.down = False
 
     def add(self, append_ms: int, blob: bytes = b"x") -> None:
@@ -33,7 +34,9 @@ class OnePartition:
         if self.down:
             message = "down"
             raise UnavailableError(message)
-        return LogRead(tuple(entry for entry in self.entries if entry.position > after)[:limit], self.log_ms)
+        found = tuple(entry for entry in self.entries if entry.position > after)[:limit]
+        self.entries_read += len(found)
+        return LogRead(found, self.log_ms)
 
     def first(self, partition: int) -> Position | None:
         return self.entries[0].position if self.entries else None
@@ -125,6 +128,18 @@ def test_large_entries_make_short_frames() -> None:
         assert reader.advance()
         assert len(decode_frame(reader.get_current()).entries) == 1
     assert not reader.advance()
+
+
+def test_a_reader_asks_for_about_what_fits_a_frame() -> None:
+    log = OnePartition()
+    for append_ms in range(1, 40):
+        log.add(append_ms, bytes(1_000_000))
+    reader = LogReader(log, 0, ORIGIN, limit=256, pause_s=1e9)
+    sizes = []
+    while reader.advance():
+        sizes.append(len(decode_frame(reader.get_current()).entries))
+    assert set(sizes[:-1]) == {4}
+    assert log.entries_read <= 39 + 8
 
 
 def test_the_source_splits_by_partition_and_resumes_behind_its_mark() -> None:
