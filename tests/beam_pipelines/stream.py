@@ -10,6 +10,8 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import apache_beam as beam
@@ -28,6 +30,8 @@ from contracts import EventLog
 
 # Two copies of each DoFn: what one keeps in memory, the other must not need.
 _COPIES = 2
+
+SOURCE = -1
 
 _LABEL = "Learn"
 
@@ -182,12 +186,31 @@ class Stage:
                 yield at, result
 
 
+@lru_cache(maxsize=32)
+def plan_of(config: LearnConfig, run_id: str) -> tuple[tuple[beam.DoFn, tuple[int, ...]], ...]:
+    """The learner's ParDos, each with the numbers of those that feed it; SOURCE is the log."""
+    create: Any = beam.Create
+    pipeline = beam.Pipeline(options=PipelineOptions([]))
+    _ = pipeline | create([b""]) | _LABEL >> LearnFromFrames(config, run_id)
+    graph = _Graph()
+    pipeline.visit(graph)
+    numbers = {output: number for number, output in enumerate(graph.dofns)}
+
+    def feeding(output: Any) -> Iterator[int]:
+        for source in graph.sources[output]:
+            if source in numbers or source not in graph.sources:
+                yield numbers.get(source, SOURCE)
+            else:
+                yield from feeding(source)
+
+    return tuple((dofn, tuple(feeding(output))) for output, dofn in graph.dofns.items())
+
+
 class _Graph(PipelineVisitor):
     """The learner's ParDos by what they make, and what each collection is made of."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self.stages: dict[Any, Stage] = {}
+    def __init__(self) -> None:
+        self.dofns: dict[Any, beam.DoFn] = {}
         self.sources: dict[Any, list[Any]] = {}
 
     def visit_transform(self, transform_node: AppliedPTransform) -> None:
@@ -196,7 +219,7 @@ class _Graph(PipelineVisitor):
         output = transform_node.outputs[None]
         self.sources[output] = list(transform_node.inputs)
         if isinstance(transform_node.transform, beam.ParDo):
-            self.stages[output] = Stage(transform_node.transform.fn, self._rng)
+            self.dofns[output] = transform_node.transform.fn
 
 
 class Stream:
@@ -210,25 +233,18 @@ class Stream:
         self._readers = [
             LogReader(log, partition, after, rng.randint(1, 4)) for partition, after in enumerate(start.reading)
         ]
-        pipeline = beam.Pipeline(options=PipelineOptions([]))
-        create: Any = beam.Create
-        _ = pipeline | create([b""]) | _LABEL >> LearnFromFrames(config, run_id)
-        graph = _Graph(rng)
-        pipeline.visit(graph)
+        # The graph is the same for any number of partitions.
+        plan = plan_of(replace(config, partitions=1), run_id)
+        self.stages = [Stage(dofn, rng) for dofn, _ in plan]
         self._roots: list[Stage] = []
-        self.stages = list(graph.stages.values())
-        for output, stage in graph.stages.items():
-            feeding = list(graph.sources[output])
-            while feeding:
-                source = feeding.pop()
-                if source in graph.stages:
-                    stage.above.append(graph.stages[source].output_watermark)
-                    graph.stages[source].below.append(stage)
-                elif source in graph.sources:
-                    feeding += graph.sources[source]
-                else:
+        for stage, (_, feeding) in zip(self.stages, plan, strict=True):
+            for number in feeding:
+                if number == SOURCE:
                     stage.above.append(self._source_watermark)
                     self._roots.append(stage)
+                else:
+                    stage.above.append(self.stages[number].output_watermark)
+                    self.stages[number].below.append(stage)
 
     def step(self) -> None:
         """Read a frame, or run a bundle, whichever comes."""
