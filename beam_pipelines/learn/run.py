@@ -34,6 +34,14 @@ _LONGEST_PAUSE_S = 5.0
 # A job that ran this long was healthy: the next failure is a new one.
 _HEALTHY_S = 30.0
 _KILLED = -int(signal.SIGKILL)
+# Frames of megabytes pass through some twenty threads: glibc would keep each thread's and never give them back.
+_ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+    "MALLOC_TRIM_THRESHOLD_": "262144",
+    # Products are small, and the other processors have work.
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 _log = structlog.get_logger("learn")
 
@@ -104,7 +112,10 @@ def _finish(config: LearnConfig) -> None:
 
 def _start(order: bytes) -> subprocess.Popen[bytes]:
     child = start_child(
-        [sys.executable, "-m", "beam_pipelines.learn.worker"], on_parent_death=signal.SIGKILL, stdin=subprocess.PIPE
+        [sys.executable, "-m", "beam_pipelines.learn.worker"],
+        on_parent_death=signal.SIGKILL,
+        stdin=subprocess.PIPE,
+        environment={name: value for name, value in _ALLOCATOR.items() if name not in os.environ},
     )
     if child.stdin is not None:
         with child.stdin as pipe:

@@ -120,9 +120,11 @@ class Stage:
             key=lambda timer: timer[0],
         )
 
-    def state_bytes(self) -> int:
-        """Bytes that all state cells hold."""
-        return sum(len(data) for cells in self.cells.values() for values in cells.values() for data in values)
+    def held(self) -> tuple[int, int, int]:
+        """Bytes in state cells, timers set, elements waiting."""
+        values = [values for cells in self.cells.values() for values in cells.values()]
+        timers = sum(len(timers) for timers in self.timers.values())
+        return sum(len(data) for found in values for data in found), timers, len(self.waiting)
 
     def run_bundle(self, *, fails: bool) -> None:
         """Process some of what waits and fire timers that are due; with ``fails``, as if it never was."""
@@ -261,6 +263,11 @@ class Stream:
             pass
         while busy := [stage for stage in self.stages if stage.waiting or stage.due()]:
             self._rng.choice(busy).run_bundle(fails=self._rng.random() < self._fail_share)
+
+    def held(self) -> tuple[int, int, int]:
+        """Bytes in state cells, timers set, elements waiting, all stages together."""
+        size, timers, waiting = zip(*(stage.held() for stage in self.stages), strict=True)
+        return sum(size), sum(timers), sum(waiting)
 
     def close(self) -> None:
         """End: all state is lost."""

@@ -1,9 +1,13 @@
 """Laws of the stream: stream = replay = naive oracle, bit for bit, whatever the runner and the world do."""
 
+import dataclasses
+import gc
 import heapq
 import random
+import tracemalloc
 from dataclasses import dataclass
 
+import numpy as np
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,11 +15,11 @@ from hypothesis import strategies as st
 from beam_pipelines.learn import LearnConfig, progress_of
 from beam_pipelines.learn.positions import start_of
 from beam_pipelines.replay import Snapshot, differences_of, replay
-from contracts import Fact, LineageSettings
+from contracts import Fact, LineageSettings, Position
 from stores.connect import command
 from stores.embedded import EmbeddedRedis
 from stores.statistics import StatisticsStore
-from tests.beam_pipelines.facts import LINEAGE, T0, batch, settings_of
+from tests.beam_pipelines.facts import LINEAGE, T0, batch, click_on, decision, settings_of
 from tests.beam_pipelines.histories import WATERMARKS, batches, histories
 from tests.beam_pipelines.memory_log import MemoryLog
 from tests.beam_pipelines.oracle import assert_equals_oracle, naive
@@ -150,3 +154,37 @@ def test_stream_equals_replay_and_oracle(
     world.pass_time(until_ms)
     world.check([(append_ms, fact) for append_ms, fact in appended if append_ms < until_ms])
     world.crash(0)
+
+
+def test_an_hour_of_event_time_leaves_nothing_behind(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    minute_ms, step_ms = 60_000, 30_000
+    hour = dataclasses.replace(settings_of(), window_ms=minute_ms, attribution_ms=2 * minute_ms, grace_ms=step_ms)
+    world = World(redis_server.url, redis_client, hour, MemoryLog(2), random.Random(1))
+    world.log.log_ms = T0
+    world.start()
+    (learner,) = world.learners
+    held: list[tuple[int, int, int]] = []
+    memory: list[int] = []
+    for at in range(T0, T0 + 60 * minute_ms, step_ms):
+        # The same happens in each minute, so that all that lasts is what grows.
+        shown = [decision(at, number, category=("lamps", "chairs")[number % 2]) for number in range(4)]
+        clicks = [click_on(decision(at - 2 * step_ms, number, category="lamps"), at) for number in (0, 2)]
+        world.log.log_ms = at + 1
+        world.log.append(at // step_ms % 2, [batch([*shown, *clicks, *shown[:2]])])
+        learner.settle()
+        for partition in range(2):
+            world.log.trim(partition, Position(max(0, world.settings.restart_ms(world.store.low_watermark())), 0))
+        if at == T0 + 30 * minute_ms:
+            tracemalloc.start()
+        if at % minute_ms == 0:
+            held.append(learner.held())
+        if at - T0 in (40 * minute_ms, 59 * minute_ms):
+            gc.collect()
+            memory.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    world.crash(0)
+    assert sum(found.total for found in world.store.facts().values()) > 700
+    # State cells, timers, elements that wait: no more in the second half than in the first.
+    first, second = (np.array(half).max(axis=0).tolist() for half in (held[:30], held[30:]))
+    assert all(now <= before for now, before in zip(second, first, strict=True))
+    assert memory[1] - memory[0] < 32 * 1024
