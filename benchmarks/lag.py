@@ -13,8 +13,8 @@ from contracts import SystemClock
 from serving.metrics import Metrics
 from serving.refresh import PackTable, PolicyTable, Refresher
 from stores.connect import connect_async
+from stores.pack_reader import AsyncPackStore
 from stores.policy_store import AsyncPolicyStore
-from stores.statistics import AsyncPackStore
 
 PACKAGES = ("apache-beam", "numpy", "pyarrow")
 

@@ -27,6 +27,7 @@ from beam_pipelines.learn.job import LearnFromFrames
 from beam_pipelines.learn.positions import Start
 from beam_pipelines.learn.source import LogReader
 from contracts import EventLog
+from stores.dataset import Dataset
 
 # Two copies of each DoFn: what one keeps in memory, the other must not need.
 _COPIES = 2
@@ -189,11 +190,11 @@ class Stage:
 
 
 @lru_cache(maxsize=32)
-def plan_of(config: LearnConfig, run_id: str) -> tuple[tuple[beam.DoFn, tuple[int, ...]], ...]:
+def plan_of(config: LearnConfig, dataset: Dataset) -> tuple[tuple[beam.DoFn, tuple[int, ...]], ...]:
     """The learner's ParDos, each with the numbers of those that feed it; SOURCE is the log."""
     create: Any = beam.Create
     pipeline = beam.Pipeline(options=PipelineOptions([]))
-    _ = pipeline | create([b""]) | _LABEL >> LearnFromFrames(config, run_id)
+    _ = pipeline | create([b""]) | _LABEL >> LearnFromFrames(config, dataset)
     graph = _Graph()
     pipeline.visit(graph)
     numbers = {output: number for number, output in enumerate(graph.dofns)}
@@ -228,7 +229,14 @@ class Stream:
     """A learner: readers of the log, and the stages below them."""
 
     def __init__(
-        self, config: LearnConfig, run_id: str, log: EventLog, start: Start, rng: random.Random, *, fail_share: float
+        self,
+        config: LearnConfig,
+        dataset: Dataset,
+        log: EventLog,
+        start: Start,
+        rng: random.Random,
+        *,
+        fail_share: float,
     ) -> None:
         self._rng = rng
         self._fail_share = fail_share
@@ -236,7 +244,7 @@ class Stream:
             LogReader(log, partition, after, rng.randint(1, 4)) for partition, after in enumerate(start.reading)
         ]
         # The graph is the same for any number of partitions.
-        plan = plan_of(replace(config, partitions=1), run_id)
+        plan = plan_of(replace(config, partitions=1), dataset)
         self.stages = [Stage(dofn, rng) for dofn, _ in plan]
         self._roots: list[Stage] = []
         for stage, (_, feeding) in zip(self.stages, plan, strict=True):

@@ -41,7 +41,9 @@ class World:
         self.store.begin(lineage_settings)
         self.learners: list[Stream] = []
         self._rng = rng
-        self._run_id = self.store.run_id()
+        dataset = self.store.dataset()
+        assert dataset is not None
+        self._dataset = dataset
         self._config = LearnConfig(
             url,
             LINEAGE,
@@ -54,7 +56,7 @@ class World:
     def start(self, *, fail_share: float = 0.0) -> None:
         """A new learner begins at the stored low watermark, with no state."""
         begin = start_of(self.store, self.log, self.settings, None)
-        self.learners.append(Stream(self._config, self._run_id, self.log, begin, self._rng, fail_share=fail_share))
+        self.learners.append(Stream(self._config, self._dataset, self.log, begin, self._rng, fail_share=fail_share))
 
     def crash(self, survivors: int) -> None:
         """All learners but the first ``survivors`` end, and what they held is lost."""
@@ -176,7 +178,7 @@ def test_an_hour_of_event_time_leaves_nothing_behind(redis_client: redis.Redis, 
             world.log.trim(partition, Position(max(0, world.settings.restart_ms(world.store.low_watermark())), 0))
         if at == T0 + 30 * minute_ms:
             tracemalloc.start()
-        if at % minute_ms == 0:
+        if (at - T0) % minute_ms == 0:
             held.append(learner.held())
         if at - T0 in (40 * minute_ms, 59 * minute_ms):
             gc.collect()
