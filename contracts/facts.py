@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -80,6 +81,7 @@ class FactBatch:
         return codes, column.dictionary.to_pylist()
 
 
+@lru_cache(maxsize=16)
 def facts_schema(d: int) -> pa.Schema:
     """Arrow schema of a facts batch whose contexts have ``d`` entries."""
     required = [

@@ -1,4 +1,4 @@
-"""Facts of one (shard, window) on their way to the fold."""
+"""Facts on their way to the fold, as columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,94 +9,88 @@ from numpy.typing import NDArray
 
 from beam_pipelines.learn.columns import decode_columns, encode_columns
 
-Group = tuple[str, str, str, str]
+NAMES = ("category", "policy", "arm", "placement")
+
+# A decision id is a UUIDv7: its first 48 bits are milliseconds.
+_TIME_SHIFT = np.uint64(16)
+
+Names = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FactColumns:
-    """Facts as columns (n,): ids as two halves, ``group`` into ``groups`` of (category, policy, arm, placement).
+    """What of facts (n,) is learned: decision ids as two halves, ``contexts`` (n, d) int16 fixed point.
 
-    ``contexts`` (n, d) int16 fixed point; times in milliseconds, ``append_ms`` the log's.
+    ``codes`` (n, 4) index ``names``, a list of distinct names for each of ``NAMES``.
     """
 
     kind: NDArray[np.uint8]
     high: NDArray[np.uint64]
     low: NDArray[np.uint64]
-    decision_ms: NDArray[np.int64]
-    event_ms: NDArray[np.int64]
-    append_ms: NDArray[np.int64]
-    group: NDArray[np.int32]
+    codes: NDArray[np.int32]
     contexts: NDArray[np.int16]
-    groups: tuple[Group, ...]
+    names: Names
 
     def __len__(self) -> int:
         """Count the facts."""
         return len(self.kind)
 
+    @property
+    def decision_ms(self) -> NDArray[np.int64]:
+        """Decision times (n,) in milliseconds."""
+        return (self.high >> _TIME_SHIFT).astype(np.int64)
+
     @classmethod
     def empty(cls, d: int) -> "FactColumns":
         """No facts, with contexts of ``d`` entries."""
-        times = np.zeros(0, dtype=np.int64)
         halves = np.zeros(0, dtype=np.uint64)
         return cls(
             np.zeros(0, dtype=np.uint8),
             halves,
             halves,
-            times,
-            times,
-            times,
-            np.zeros(0, dtype=np.int32),
+            np.zeros((0, len(NAMES)), dtype=np.int32),
             np.zeros((0, d), dtype=np.int16),
-            (),
+            ((),) * len(NAMES),
         )
 
     def take(self, rows: NDArray[Any] | slice) -> "FactColumns":
         """The facts at ``rows`` (indices, mask or slice)."""
         return FactColumns(
-            self.kind[rows],
-            self.high[rows],
-            self.low[rows],
-            self.decision_ms[rows],
-            self.event_ms[rows],
-            self.append_ms[rows],
-            self.group[rows],
-            self.contexts[rows],
-            self.groups,
+            self.kind[rows], self.high[rows], self.low[rows], self.codes[rows], self.contexts[rows], self.names
         )
 
     @classmethod
     def concatenate(cls, parts: "Sequence[FactColumns]", d: int) -> "FactColumns":
-        """All facts in order, their groups brought to one list."""
+        """All facts in order, their names brought to one list for each of ``NAMES``."""
         if not parts:
             return cls.empty(d)
-        numbers: dict[Group, int] = {}
-        codes = [
-            np.array([numbers.setdefault(group, len(numbers)) for group in part.groups], dtype=np.int32)[part.group]
-            for part in parts
-        ]
+        numbers: list[dict[str, int]] = [{} for _ in NAMES]
+        codes = np.empty((sum(map(len, parts)), len(NAMES)), dtype=np.int32)
+        end = 0
+        for part in parts:
+            start, end = end, end + len(part)
+            for column, (known, names) in enumerate(zip(numbers, part.names, strict=True)):
+                renumbered = np.array([known.setdefault(name, len(known)) for name in names], dtype=np.int32)
+                codes[start:end, column] = renumbered[part.codes[:, column]]
         return cls(
             np.concatenate([part.kind for part in parts]),
             np.concatenate([part.high for part in parts]),
             np.concatenate([part.low for part in parts]),
-            np.concatenate([part.decision_ms for part in parts]),
-            np.concatenate([part.event_ms for part in parts]),
-            np.concatenate([part.append_ms for part in parts]),
-            np.concatenate(codes),
+            codes,
             np.concatenate([part.contexts for part in parts]),
-            tuple(numbers),
+            tuple(tuple(known) for known in numbers),
         )
 
     def encode(self) -> bytes:
         """Write as bytes."""
-        columns = {name: getattr(self, name) for name in _COLUMNS}
-        return encode_columns({"groups": self.groups}, columns)
+        return encode_columns({"names": self.names}, {name: getattr(self, name) for name in _COLUMNS})
 
     @classmethod
     def decode(cls, data: bytes) -> "FactColumns":
         """Read what ``encode`` wrote."""
         meta, columns = decode_columns(data)
-        groups = tuple((category, policy, arm, placement) for category, policy, arm, placement in meta["groups"])
-        return cls(**{name: columns[name] for name in _COLUMNS}, groups=groups)
+        names = tuple(tuple(found) for found in meta["names"])
+        return cls(**{name: columns[name] for name in _COLUMNS}, names=names)
 
 
-_COLUMNS = ("kind", "high", "low", "decision_ms", "event_ms", "append_ms", "group", "contexts")
+_COLUMNS = ("kind", "high", "low", "codes", "contexts")

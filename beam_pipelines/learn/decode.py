@@ -6,12 +6,13 @@ Poison is judged from the bytes and the lineage's settings alone, so every run j
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_pipelines.learn.chunk import FactColumns, Group
-from beam_pipelines.learn.route import judge
+from beam_pipelines.learn.chunk import NAMES, FactColumns
 from contracts import (
     CLICK,
     FactBatch,
@@ -21,10 +22,9 @@ from contracts import (
     LineageSettings,
     LogEntry,
     check_name,
-    decision_ms_of,
     decode_facts,
 )
-from learner import COUNTS, REASONS
+from learner import COUNTS, REASONS, verdicts
 
 COUNTING = "counting"
 OTHER_SCHEMA = "other_schema"
@@ -53,16 +53,17 @@ DROP_REASONS = (*REASONS.values(), OTHER_SCHEMA, *POISON_REASONS)
 
 _VERDICTS = {COUNTS: COUNTING, **REASONS}
 _MAX_MS = 1 << 48
-_INT64_MAX = (1 << 63) - 1
-_UUID_VERSION = 7
-_VARIANT = 0b10
-_NAMES = ("category", "policy", "arm", "placement")
+# Of a UUIDv7: version in bits 12 to 15 of its upper half, the RFC's variant in bits 62 and 63 of its lower one.
+_VERSION_SHIFT, _VERSION_MASK, _VERSION = np.uint64(12), np.uint64(0xF), np.uint64(7)
+_VARIANT_SHIFT, _VARIANT = np.uint64(62), np.uint64(0b10)
+_ALL = slice(None)
+_NO_TIMES = np.zeros(0, dtype=np.int64)
 _BLAMED = {
     BAD_KIND: ("kind",),
     BAD_DECISION_ID: ("decision_id",),
     BAD_DECISION_MS: ("decision_ms", "decision_id"),
     BAD_EVENT_MS: ("event_ms",),
-    BAD_NAME: _NAMES,
+    BAD_NAME: NAMES,
     BAD_PROPENSITY: ("propensity",),
 }
 
@@ -98,6 +99,7 @@ def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> De
     parts: list[FactColumns] = []
     poison: list[Poison] = []
     tallies: list[Counter[str]] = [Counter() for _ in entries]
+    event_ms: list[NDArray[np.int64]] = []
     sources: list[int] = []
     for number, entry in enumerate(entries):
         try:
@@ -114,14 +116,18 @@ def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> De
             poison.append(Poison(entry, WRONG_D, len(batch), f"d = {batch.d}, the lineage has {settings.d}"))
             tallies[number][WRONG_D] += len(batch)
             continue
-        columns, faults = _columns(batch, entry.append_ms)
+        columns, times = _columns(batch), batch.integers("event_ms")
+        good, faults = _good(batch, columns, times)
         poison += [Poison(entry, fault.reason, fault.rows, fault.detail) for fault in faults]
         tallies[number].update({fault.reason: fault.rows for fault in faults})
-        parts.append(columns)
+        parts.append(columns.take(good))
+        event_ms.append(times[good])
         sources.append(number)
     facts = FactColumns.concatenate(parts, settings.d)
-    judged = judge(facts, settings)
     source = np.repeat(np.array(sources, dtype=np.int64), [len(part) for part in parts])
+    append_ms = np.array([entry.append_ms for entry in entries], dtype=np.int64)[source]
+    kinds = facts.kind.astype(np.int64)
+    judged = verdicts(kinds, facts.decision_ms, np.concatenate([_NO_TIMES, *event_ms]), append_ms, settings)
     for verdict, name in _VERDICTS.items():
         for number, count in enumerate(np.bincount(source[judged == verdict], minlength=len(entries)).tolist()):
             if count:
@@ -130,20 +136,22 @@ def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> De
     return Decoded(counting, tuple(poison), tuple(tallies))
 
 
-def _columns(batch: FactBatch, append_ms: int) -> tuple[FactColumns, list[_Fault]]:
-    ids = batch.ids()
-    halves = ids.view(">u8").astype(np.uint64)
-    group, groups, named = _groups(batch)
-    kinds = batch.integers("kind")
-    decision_ms = batch.integers("decision_ms")
-    event_ms = batch.integers("event_ms")
-    propensity = batch.propensities()
+def _good(batch: FactBatch, facts: FactColumns, event_ms: NDArray[np.int64]) -> tuple[Any, list[_Fault]]:
+    """Rows (mask or slice) that can be learned; of the others how many have which fault, the first found."""
+    decision_ms, propensity = batch.integers("decision_ms"), batch.propensities()
     checks: dict[str, Callable[[], NDArray[np.bool_]]] = {
-        BAD_KIND: lambda: kinds <= CLICK,
-        BAD_DECISION_ID: lambda: (ids[:, 6] >> 4 == _UUID_VERSION) & (ids[:, 8] >> 6 == _VARIANT),
-        BAD_DECISION_MS: lambda: decision_ms == decision_ms_of(ids),
+        BAD_KIND: lambda: facts.kind <= CLICK,
+        BAD_DECISION_ID: lambda: (
+            (facts.high >> _VERSION_SHIFT & _VERSION_MASK == _VERSION) & (facts.low >> _VARIANT_SHIFT == _VARIANT)
+        ),
+        BAD_DECISION_MS: lambda: decision_ms == facts.decision_ms,
         BAD_EVENT_MS: lambda: (event_ms >= 0) & (event_ms < _MAX_MS),
-        BAD_NAME: lambda: named,
+        BAD_NAME: lambda: np.logical_and.reduce(
+            [
+                np.array([_is_name(name) for name in names], dtype=np.bool_)[facts.codes[:, column]]
+                for column, names in enumerate(facts.names)
+            ]
+        ),
         # Not a number is in no range, so it fails, too.
         BAD_PROPENSITY: lambda: (propensity > 0) & (propensity <= 1),
     }
@@ -155,18 +163,7 @@ def _columns(batch: FactBatch, append_ms: int) -> tuple[FactColumns, list[_Fault
         if len(failed):
             faults.append(_Fault(reason, len(failed), _shown(batch, reason, int(failed[0]))))
             good &= passed
-    columns = FactColumns(
-        kind=kinds.astype(np.uint8),
-        high=halves[:, 0],
-        low=halves[:, 1],
-        decision_ms=decision_ms,
-        event_ms=event_ms,
-        append_ms=np.full(len(batch), append_ms, dtype=np.int64),
-        group=group,
-        contexts=batch.contexts(),
-        groups=groups,
-    )
-    return (columns if good.all() else columns.take(good)), faults
+    return (good if faults else _ALL), faults
 
 
 def _shown(batch: FactBatch, reason: str, row: int) -> str:
@@ -175,28 +172,29 @@ def _shown(batch: FactBatch, reason: str, row: int) -> str:
     return f"first in row {row}: " + ", ".join(f"{name} {value!r}" for name, value in values)
 
 
-def _groups(batch: FactBatch) -> tuple[NDArray[np.int32], tuple[Group, ...], NDArray[np.bool_]]:
-    """Group of each fact, the distinct groups, and whether all names of a fact's group may be used."""
-    columns = [batch.coded(name) for name in _NAMES]
-    combined, bound = np.zeros(len(batch), dtype=np.int64), 1
-    for codes, names in columns:
-        bound *= max(len(names), 1)
-        if bound > _INT64_MAX:
-            # Dictionaries may be longer than the batch: numbered afresh, what is there so far is below its length.
-            combined = np.unique(combined, return_inverse=True)[1].astype(np.int64)
-            bound = max(len(batch), 1) * max(len(names), 1)
-        combined = combined * max(len(names), 1) + codes
-    _, first, group = np.unique(combined, return_index=True, return_inverse=True)
-    groups: list[Group] = []
-    valid: list[bool] = []
-    for row in first.tolist():
-        category, policy, arm, placement = (names[codes[row]] or "" for codes, names in columns)
-        groups.append((category, policy, arm, placement))
-        valid.append(all(_is_name(name) for name in (category, policy, arm, placement)))
-    named = np.array(valid, dtype=np.bool_)[group] if valid else np.zeros(0, dtype=np.bool_)
-    return group.astype(np.int32), tuple(groups), named
+def _columns(batch: FactBatch) -> FactColumns:
+    halves = batch.ids().view(">u8").astype(np.uint64)
+    coded = [_coded(batch, column) for column in NAMES]
+    return FactColumns(
+        kind=batch.integers("kind").astype(np.uint8),
+        high=halves[:, 0],
+        low=halves[:, 1],
+        codes=np.stack([codes for codes, _ in coded], axis=1, dtype=np.int32, casting="same_kind"),
+        contexts=batch.contexts(),
+        names=tuple(names for _, names in coded),
+    )
 
 
+def _coded(batch: FactBatch, column: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    codes, names = batch.coded(column)
+    if len(names) <= len(batch):
+        return codes.astype(np.int64), tuple(name or "" for name in names)
+    # A dictionary longer than its batch holds names that nobody uses.
+    used, found = np.unique(codes, return_inverse=True)
+    return found, tuple(names[code] or "" for code in used.tolist())
+
+
+@lru_cache(maxsize=65_536)
 def _is_name(value: str) -> bool:
     try:
         check_name("name", value)

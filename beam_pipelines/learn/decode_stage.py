@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
+import redis
 import structlog
 from apache_beam.metrics.metric import Metrics
 
@@ -62,12 +63,18 @@ class DecodeFacts(beam.DoFn):
         self._settings = settings
         self._lineage = lineage
         self._redis_url = redis_url
+        self._client: redis.Redis | None = None
         self._ledger: Ledger | None = None
 
     def setup(self) -> None:
         """Connect."""
-        client = connect(self._redis_url)
+        self._client = client = connect(self._redis_url)
         self._ledger = Ledger(DeadLetters(client), StatisticsStore(client, self._lineage))
+
+    def teardown(self) -> None:
+        """Hang up: runners drop copies of a stage that have nothing to do."""
+        if self._client is not None:
+            self._client.close()
 
     def process(self, element: bytes) -> Iterator[bytes]:
         """Decode a frame."""

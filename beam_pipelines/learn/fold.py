@@ -12,25 +12,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_pipelines.learn.chunk import FactColumns, Group
+from beam_pipelines.learn.chunk import FactColumns
 from beam_pipelines.learn.columns import decode_columns, encode_columns
-from beam_pipelines.learn.identities import IdentitySet, marked
+from beam_pipelines.learn.identities import IdentitySet, marked, other_kind
 from contracts import CLICK, CountKey, LineageSettings, StatisticsBlob, packed_length
 from learner import pack, require_exact
 
 Row = tuple[str, str]
+Group = tuple[str, str, str, str]
 
 # Contexts are q / 1024, so products of two are multiples of 2**-20.
 _UNIT = 2.0**-10
 _UNIT_SQUARED = 2.0**-20
+_KIND = np.uint64(1)
+_INT64_MAX = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
     """What one (shard, window) has counted.
 
-    ``rows`` (category, arm) index ``n``, ``reward`` (R,), ``gram`` (R, P), ``moment`` (R, d); ``groups`` index
-    ``shown``, ``clicked`` (M,); ``facts`` counts by category.
+    ``rows`` (category, arm) index ``n``, ``reward`` (R,), ``gram`` (R, P), ``moment`` (R, d); ``groups`` (category,
+    policy, arm, placement) index ``shown``, ``clicked`` (M,); ``facts`` counts by category.
     """
 
     identities: IdentitySet
@@ -69,13 +72,10 @@ class Folded:
 
 def fold(state: WindowState, facts: FactColumns) -> Folded:
     """Count those facts (all of them counting ones of this shard and window) not counted before."""
-    fresh, shown = _fresh(state.identities, facts)
+    fresh, shown, low = _fresh(state.identities, facts)
     counted = facts.take(fresh)
-    high, low = counted.high, marked(counted.low, counted.kind)
-    rows, groups, row_of, group_of = _tables(state, counted)
+    rows, groups, fact_rows, fact_groups = _tables(state, counted)
     clicked = counted.kind == CLICK
-    fact_rows = row_of[counted.group] if len(counted) else np.zeros(0, dtype=np.int64)
-    fact_groups = group_of[counted.group] if len(counted) else np.zeros(0, dtype=np.int64)
 
     n = _grown(state.n, len(rows))
     reward = _grown(state.reward, len(rows))
@@ -93,7 +93,7 @@ def fold(state: WindowState, facts: FactColumns) -> Folded:
         by_category[category] = by_category.get(category, 0) + int(by_row[row])
     return Folded(
         WindowState(
-            state.identities.add(high, low),
+            state.identities.add(counted.high, low),
             rows,
             n,
             reward,
@@ -104,7 +104,7 @@ def fold(state: WindowState, facts: FactColumns) -> Folded:
             _grown(state.clicked, len(groups)) + np.bincount(fact_groups[clicked], minlength=len(groups)),
             by_category,
         ),
-        high,
+        counted.high,
         low,
     )
 
@@ -169,43 +169,52 @@ def decode_state(data: bytes, identities: IdentitySet) -> WindowState:
 _ARRAYS = ("n", "reward", "gram", "moment", "shown", "clicked")
 
 
-def _fresh(known: IdentitySet, facts: FactColumns) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Rows (m,) of facts counted for the first time, and whether each (m,) is the first of its decision."""
-    order = np.lexsort((facts.kind, facts.high, facts.low))
-    high, low, kind = facts.high[order], facts.low[order], facts.kind[order]
-    same_id = np.zeros(len(order), dtype=np.bool_)
-    same_id[1:] = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
-    same_fact = same_id.copy()
-    same_fact[1:] &= kind[1:] == kind[:-1]
-    fresh = ~same_fact & ~known.contains(high, marked(low, kind))
-    other_known = known.contains(high, marked(low, 1 - kind))
-    shown = ~other_known & ~_has_impression(same_id, kind)
-    return order[fresh], shown[fresh]
-
-
-def _has_impression(same_id: NDArray[np.bool_], kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether each click (rows sorted by id, then kind) has an impression of its decision in the same chunk."""
-    starts = np.flatnonzero(~same_id)
-    sizes = np.diff(np.append(starts, len(kind)))
-    leads = np.repeat(kind[starts], sizes)
-    beside: NDArray[np.bool_] = (kind == CLICK) & (leads != CLICK)
-    return beside
+def _fresh(known: IdentitySet, facts: FactColumns) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.uint64]]:
+    """Rows (m,) of facts counted for the first time, whether each is its decision's first, their marked low halves."""
+    marks = marked(facts.low, facts.kind)
+    order = np.argsort(marks)
+    high, low = facts.high[order], marks[order]
+    if bool((high[1:] != high[:-1])[low[1:] | _KIND == low[:-1] | _KIND].any()):
+        # Equal low halves of different ids: they must not stand between the facts of one id.
+        order = np.lexsort((marks & _KIND, facts.high, marks | _KIND))
+        high, low = facts.high[order], marks[order]
+    again = np.zeros(len(order), dtype=np.bool_)
+    again[1:] = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
+    fresh = np.flatnonzero(~again & ~known.contains(high, low))
+    high, low = high[fresh], low[fresh]
+    first = ~known.contains(high, other_kind(low))
+    # The two kinds of one id are neighbours, the impression before the click.
+    first[1:] &= (high[1:] != high[:-1]) | (low[1:] != other_kind(low[:-1]))
+    return order[fresh], first, low
 
 
 def _tables(
     state: WindowState, facts: FactColumns
 ) -> tuple[tuple[Row, ...], tuple[Group, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Row and group tables with what the facts bring, and the chunk's groups as indices into each."""
-    present = np.unique(facts.group)
+    """Row and group tables with what the facts bring, and each fact's place in either."""
+    _, examples, combination = np.unique(_combined(facts), return_index=True, return_inverse=True)
     rows = {row: i for i, row in enumerate(state.rows)}
     groups = {group: i for i, group in enumerate(state.groups)}
-    row_of = np.full(len(facts.groups), -1, dtype=np.int64)
-    group_of = np.full(len(facts.groups), -1, dtype=np.int64)
-    for code in present:
-        group = facts.groups[code]
-        row_of[code] = rows.setdefault((group[0], group[2]), len(rows))
-        group_of[code] = groups.setdefault(group, len(groups))
-    return tuple(rows), tuple(groups), row_of, group_of
+    row_of = np.empty(len(examples), dtype=np.int64)
+    group_of = np.empty(len(examples), dtype=np.int64)
+    for number, codes in enumerate(facts.codes[examples].tolist()):
+        category, policy, arm, placement = (names[code] for names, code in zip(facts.names, codes, strict=True))
+        row_of[number] = rows.setdefault((category, arm), len(rows))
+        group_of[number] = groups.setdefault((category, policy, arm, placement), len(groups))
+    return tuple(rows), tuple(groups), row_of[combination], group_of[combination]
+
+
+def _combined(facts: FactColumns) -> NDArray[np.int64]:
+    """A number (n,) for each fact, equal iff all its names are."""
+    combined, bound = np.zeros(len(facts), dtype=np.int64), 1
+    for column, names in enumerate(facts.names):
+        bound *= max(len(names), 1)
+        if bound > _INT64_MAX:
+            # Numbered afresh, what is there so far is below the number of facts.
+            combined = np.unique(combined, return_inverse=True)[1].astype(np.int64)
+            bound = max(len(facts), 1) * max(len(names), 1)
+        combined = combined * max(len(names), 1) + facts.codes[:, column]
+    return combined
 
 
 def _grown(values: NDArray[Any], length: int) -> NDArray[Any]:
@@ -218,9 +227,11 @@ def _add_gram(gram: NDArray[np.float64], rows: NDArray[np.int64], contexts: NDAr
     """Add Σ x xᵀ by row: one rank-k product for each row; whole numbers below 2**53, so every sum is exact."""
     order, present, starts, ends = _runs(rows)
     values = contexts[order].astype(np.float64)
-    for row, start, end in zip(present, starts, ends, strict=True):
+    products = np.empty((len(present), values.shape[1], values.shape[1]))
+    for product, start, end in zip(products, starts, ends, strict=True):
         part = values[start:end]
-        gram[row] += pack(part.T @ part) * _UNIT_SQUARED
+        np.matmul(part.T, part, out=product)
+    gram[present] += pack(products) * _UNIT_SQUARED
 
 
 def _add_moment(moment: NDArray[np.float64], rows: NDArray[np.int64], contexts: NDArray[np.int16]) -> None:

@@ -6,19 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 _U64 = NDArray[np.uint64]
-# Bit 62 of an id's low half is fixed by the RFC's variant (10), so it can hold the kind.
-_KIND_BIT = np.uint64(62)
+# Bit 63 of an id's low half is fixed by the RFC's variant (10): nothing is lost where the kind takes its room.
+_ONE = np.uint64(1)
 
 
 def marked(low: _U64, kinds: NDArray[np.uint8]) -> _U64:
-    """Low halves (n,) with the fact's kind (0 or 1) folded in: distinct for the two kinds of one id."""
-    marks: _U64 = low ^ (kinds.astype(np.uint64) << _KIND_BIT)
+    """Low halves (n,) with the fact's kind (0 or 1) as lowest bit: the two kinds of one id are neighbours."""
+    marks: _U64 = low << _ONE | kinds
     return marks
+
+
+def other_kind(marks: _U64) -> _U64:
+    """Marked low halves (n,) of the same ids with the other kind."""
+    return marks ^ _ONE
 
 
 @dataclass(frozen=True, slots=True)
 class IdentitySet:
-    """Identities as (high, marked low) pairs in segments, each sorted by the low half; equal pairs occur once."""
+    """Identities as (high, marked low) pairs in segments, each sorted by the marked half; equal pairs occur once."""
 
     segments: tuple[tuple[_U64, _U64], ...] = ()
 

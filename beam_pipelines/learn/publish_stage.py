@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+import redis
 from apache_beam import coders
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, TimerSpec, on_timer
@@ -54,15 +55,21 @@ class PublishModel(beam.DoFn):
         self._redis_url = redis_url
         self._dataset = dataset
         self._model = model
+        self._client: redis.Redis | None = None
         self._publisher: Publisher | None = None
         self._waiting: dict[str, list[Publication]] = {}
 
     def setup(self) -> None:
         """Connect."""
-        client = connect(self._redis_url)
+        self._client = client = connect(self._redis_url)
         store = StatisticsStore(client, self._lineage, dataset=self._dataset)
         steering = Steering(PolicyStore(client), store)
         self._publisher = Publisher(store, self._settings, model=self._model, inputs_of=steering.inputs)
+
+    def teardown(self) -> None:
+        """Hang up."""
+        if self._client is not None:
+            self._client.close()
 
     def start_bundle(self) -> None:
         """Begin with nothing waiting: what a failed bundle left behind comes again."""
@@ -154,11 +161,18 @@ class StoreLowWatermark(beam.DoFn):
         self._lineage = lineage
         self._redis_url = redis_url
         self._dataset = dataset
+        self._client: redis.Redis | None = None
         self._store: StatisticsStore | None = None
 
     def setup(self) -> None:
         """Connect."""
-        self._store = StatisticsStore(connect(self._redis_url), self._lineage, dataset=self._dataset)
+        self._client = connect(self._redis_url)
+        self._store = StatisticsStore(self._client, self._lineage, dataset=self._dataset)
+
+    def teardown(self) -> None:
+        """Hang up."""
+        if self._client is not None:
+            self._client.close()
 
     def process(
         self,

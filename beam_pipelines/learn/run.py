@@ -36,6 +36,14 @@ _LONGEST_PAUSE_S = 5.0
 # A job that ran this long was healthy: the next failure is a new one.
 _HEALTHY_S = 30.0
 _KILLED = -int(signal.SIGKILL)
+# Frames of megabytes pass through some twenty threads: glibc would keep each thread's and never give them back.
+_ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+    "MALLOC_TRIM_THRESHOLD_": "262144",
+    # Products are small, and the other processors have work.
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 _log = structlog.get_logger("learn")
 
@@ -110,7 +118,8 @@ def _start(order: bytes, scratch: Path) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "beam_pipelines.learn.worker"],
         on_parent_death=signal.SIGKILL,
         stdin=subprocess.PIPE,
-        environment={"TMPDIR": str(scratch)},
+        environment={"TMPDIR": str(scratch)}
+        | {name: value for name, value in _ALLOCATOR.items() if name not in os.environ},
     )
     if child.stdin is not None:
         with child.stdin as pipe:

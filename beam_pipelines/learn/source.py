@@ -26,6 +26,8 @@ from stores.union_log import UnionLog
 
 # A frame stays well below what gRPC and a worker's memory like.
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
+# How many entries fit is known only from those read before: the first read asks for few.
+_FIRST_ENTRIES = 8
 # Watermarks and checkpoints move between bundles: short ones keep the lag low.
 _FRAMES_PER_BUNDLE = 8
 _SECONDS_PER_BUNDLE = 0.5
@@ -105,6 +107,7 @@ class LogReader(UnboundedReader):
         self._partition = partition
         self._reached = after
         self._limit = limit
+        self._fitting = min(limit, _FIRST_ENTRIES)
         self._pause_s = pause_s
         self._clock = clock
         self._look_again = -math.inf
@@ -119,11 +122,13 @@ class LogReader(UnboundedReader):
         """Read the next frame; False if the log has nothing new, and then its clock is the watermark."""
         if self._clock() < self._look_again:
             return False
-        read = self._log.read(self._partition, self._reached, self._limit)
+        read = self._log.read(self._partition, self._reached, self._fitting)
         entries = _bounded(read.entries)
-        if len(entries) == len(read.entries) < self._limit:
+        if len(entries) == len(read.entries) < self._fitting:
             self._look_again = self._clock() + self._pause_s
-        if not entries:
+        if entries:
+            self._fitting = min(self._limit, _fitting(entries))
+        else:
             self._raise_watermark(read.log_ms)
             return False
         self._frame = Frame(self._partition, self._reached, entries)
@@ -211,6 +216,12 @@ class ReadEventLog(beam.PTransform[Any, Any]):
             max_records_per_bundle=_FRAMES_PER_BUNDLE,
             max_read_time_seconds=_SECONDS_PER_BUNDLE,
         )
+
+
+def _fitting(entries: tuple[LogEntry, ...]) -> int:
+    """How many entries of the size of these fit a frame."""
+    size = sum(len(entry.blob) for entry in entries)
+    return max(1, _MAX_FRAME_BYTES * len(entries) // max(size, 1))
 
 
 def _bounded(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:

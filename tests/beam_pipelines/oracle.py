@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import numpy as np
 from numpy import frombuffer, uint8
 
-from contracts import CLICK, Fact, LineageSettings, decision_ms, shard_of
+from beam_pipelines.replay import LineageState
+from contracts import CLICK, Fact, LineageSettings, StatisticsBlob, decision_ms, shard_of
 
 
 @dataclass
@@ -124,3 +126,33 @@ def _closed(
                 rows[arm] = [a + float(b) for a, b in zip(old_floats, exact, strict=True)]
             through[category] = window
     return Oracle(base, counts, facts, through, {c: d for c, d in deltas.items() if d}, dropped)
+
+
+def assert_equals_oracle(state: LineageState, expected: Oracle) -> None:
+    assert {name: count for name, count in state.tally.items() if name != "counting"} == expected.dropped
+    assert set(state.categories) == {*expected.base, *expected.deltas}
+    for name, category in state.categories.items():
+        if category.base is None:
+            assert name not in expected.base
+        else:
+            base = category.base
+            assert base.through == expected.through[name]
+            assert base.version == expected.base_facts[name]
+            assert base.arms == tuple(sorted(expected.base[name]))
+            for i, arm in enumerate(base.arms):
+                found = np.concatenate(([base.n[i], base.reward[i]], base.gram[i], base.moment[i]))
+                assert found.tobytes() == np.array(expected.base[name][arm]).tobytes()
+            assert base.counts == {k: (float(v[0]), float(v[1])) for k, v in expected.base_counts[name].items()}
+        assert category.deltas.keys() == expected.deltas.get(name, {}).keys()
+        for place, blob in category.deltas.items():
+            assert_equals_sums(blob, expected.deltas[name][place])
+
+
+def assert_equals_sums(blob: StatisticsBlob, sums: Sums) -> None:
+    assert blob.version == sums.facts
+    assert blob.arms == tuple(sorted(sums.n))
+    for i, arm in enumerate(blob.arms):
+        exact = [sums.n[arm], sums.reward[arm], *sums.gram[arm], *sums.moment[arm]]
+        found = np.concatenate(([blob.n[i], blob.reward[i]], blob.gram[i], blob.moment[i]))
+        assert found.tobytes() == np.array([float(value) for value in exact]).tobytes()
+    assert blob.counts == {key: (float(pair[0]), float(pair[1])) for key, pair in sums.counts.items()}

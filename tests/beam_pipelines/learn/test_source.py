@@ -1,55 +1,17 @@
 """The unbounded source over the log: frames, positions, and a watermark that is only ever the log's."""
 
-from collections.abc import Sequence
-
 import pytest
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 
 from beam_pipelines.learn.frames import Frame, decode_frame, encode_frame
 from beam_pipelines.learn.source import LogMark, LogMarkCoder, LogReader, LogSource, RedisLogOpener
 from beam_pipelines.learn.times import ms_of, next_multiple, timestamp_of
-from contracts import ORIGIN, FormatError, LogEntry, LogRead, Position, UnavailableError
-
-
-class OnePartition:
-    """A log of one partition in memory, with a clock that the test sets; ``down`` makes reads fail."""
-
-    partitions = 1
-
-    def __init__(self) -> None:
-        self.entries: list[LogEntry] = []
-        self.log_ms = 0
-        self.reads = 0
-        self.down = False
-
-    def add(self, append_ms: int, blob: bytes = b"x") -> None:
-        self.entries.append(LogEntry(0, Position(append_ms, len(self.entries)), blob))
-
-    def append(self, partition: int, blobs: Sequence[bytes]) -> tuple[Position, ...]:
-        raise NotImplementedError
-
-    def read(self, partition: int, after: Position, limit: int) -> LogRead:
-        self.reads += 1
-        if self.down:
-            message = "down"
-            raise UnavailableError(message)
-        return LogRead(tuple(entry for entry in self.entries if entry.position > after)[:limit], self.log_ms)
-
-    def first(self, partition: int) -> Position | None:
-        return self.entries[0].position if self.entries else None
-
-    def last(self, partition: int) -> Position:
-        return self.entries[-1].position if self.entries else ORIGIN
-
-    def trimmed(self, partition: int) -> Position:
-        return ORIGIN
-
-    def trim(self, partition: int, below: Position) -> int:
-        raise NotImplementedError
+from contracts import ORIGIN, FormatError, LogEntry, Position, UnavailableError
+from tests.beam_pipelines.memory_log import MemoryLog
 
 
 def test_frames_follow_one_another_and_stand_at_their_first_entry() -> None:
-    log = OnePartition()
+    log = MemoryLog()
     for append_ms in (100, 100, 120, 150):
         log.add(append_ms)
     reader = LogReader(log, 0, ORIGIN, limit=3)
@@ -65,7 +27,7 @@ def test_frames_follow_one_another_and_stand_at_their_first_entry() -> None:
 
 
 def test_an_idle_reader_advances_only_by_the_logs_clock() -> None:
-    log = OnePartition()
+    log = MemoryLog()
     reader = LogReader(log, 0, ORIGIN, limit=3)
     log.log_ms = 500
     assert not reader.start()
@@ -76,7 +38,7 @@ def test_an_idle_reader_advances_only_by_the_logs_clock() -> None:
 
 
 def test_a_busy_reader_does_not_believe_the_clock() -> None:
-    log = OnePartition()
+    log = MemoryLog()
     log.add(100)
     log.log_ms = 900
     reader = LogReader(log, 0, ORIGIN, limit=3)
@@ -85,7 +47,7 @@ def test_a_busy_reader_does_not_believe_the_clock() -> None:
 
 
 def test_a_failed_read_moves_nothing() -> None:
-    log = OnePartition()
+    log = MemoryLog()
     log.log_ms = 500
     log.down = True
     reader = LogReader(log, 0, ORIGIN, limit=3)
@@ -96,7 +58,7 @@ def test_a_failed_read_moves_nothing() -> None:
 
 
 def test_at_the_end_it_pauses_before_it_looks_again() -> None:
-    log, now = OnePartition(), [0.0]
+    log, now = MemoryLog(), [0.0]
     log.add(100)
     reader = LogReader(log, 0, ORIGIN, limit=3, pause_s=1.0, clock=lambda: now[0])
     assert reader.start()
@@ -109,7 +71,7 @@ def test_at_the_end_it_pauses_before_it_looks_again() -> None:
 
 
 def test_a_full_read_is_followed_at_once() -> None:
-    log = OnePartition()
+    log = MemoryLog()
     for append_ms in range(1, 6):
         log.add(append_ms)
     reader = LogReader(log, 0, ORIGIN, limit=2, pause_s=1e9)
@@ -117,7 +79,7 @@ def test_a_full_read_is_followed_at_once() -> None:
 
 
 def test_large_entries_make_short_frames() -> None:
-    log = OnePartition()
+    log = MemoryLog()
     for append_ms in range(1, 4):
         log.add(append_ms, bytes(3_000_000))
     reader = LogReader(log, 0, ORIGIN, limit=10, pause_s=1e9)
@@ -125,6 +87,18 @@ def test_large_entries_make_short_frames() -> None:
         assert reader.advance()
         assert len(decode_frame(reader.get_current()).entries) == 1
     assert not reader.advance()
+
+
+def test_a_reader_asks_for_about_what_fits_a_frame() -> None:
+    log = MemoryLog()
+    for append_ms in range(1, 40):
+        log.add(append_ms, bytes(1_000_000))
+    reader = LogReader(log, 0, ORIGIN, limit=256, pause_s=1e9)
+    sizes = []
+    while reader.advance():
+        sizes.append(len(decode_frame(reader.get_current()).entries))
+    assert set(sizes[:-1]) == {4}
+    assert log.entries_read <= 39 + 8
 
 
 def test_the_source_splits_by_partition_and_resumes_behind_its_mark() -> None:

@@ -2,7 +2,6 @@
 
 import random
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,43 +11,11 @@ from beam_pipelines.learn.decode import decode_entries
 from beam_pipelines.learn.fold import WindowState, decode_state, delta, encode_state, fold
 from beam_pipelines.learn.identities import IdentitySet
 from beam_pipelines.learn.route import route
-from beam_pipelines.replay import LineageState, replay
+from beam_pipelines.replay import replay
 from contracts import Fact, InvalidInputError, LineageSettings, LogEntry, Position, StatisticsBlob
 from tests.beam_pipelines.facts import LINEAGE, T0, batch, click_on, decision, entries_of, settings_of
-from tests.beam_pipelines.oracle import Oracle, Sums, naive
-
-# Distances from a bound at which rules turn over.
-EDGES = (-1, 0, 1)
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[tuple[int, Fact]]:
-    """Appended facts: decisions over several windows, clicks on time and not, duplicates, all near the bounds."""
-    settings = settings_of()
-    appended: list[tuple[int, Fact]] = []
-    for seed in range(draw(st.integers(1, 25))):
-        window = T0 + draw(st.integers(0, 5)) * settings.window_ms
-        at = window + draw(st.sampled_from((0, 1, 5_000, settings.window_ms - 1)))
-        shown = decision(at, seed, category=draw(st.sampled_from(("lamps", "chairs", "rare"))))
-        bound = settings.bound_ms(window)
-        times = st.one_of(
-            st.sampled_from([bound + edge for edge in EDGES]),
-            st.sampled_from([at - settings.grace_ms + edge for edge in EDGES]),
-            st.integers(at, bound),
-        )
-        clicks = st.sampled_from([at + settings.attribution_ms + edge for edge in EDGES] + [at, at + 700, at - 50])
-        for _ in range(draw(st.integers(0, 2))):
-            appended.append((draw(times), shown))
-        for _ in range(draw(st.integers(0, 2))):
-            appended.append((draw(times), click_on(shown, draw(clicks))))
-    return appended
-
-
-WATERMARKS = st.builds(
-    lambda window, edge: settings_of().bound_ms(T0 + window * 10_000) + edge,
-    st.integers(-3, 6),
-    st.sampled_from((-5_000, *EDGES)),
-)
+from tests.beam_pipelines.histories import WATERMARKS, batches, histories
+from tests.beam_pipelines.oracle import assert_equals_oracle, naive
 
 
 @given(histories(), WATERMARKS, st.integers(1, 4), st.sampled_from((1.0, 0.9)), st.integers(1, 7))
@@ -56,11 +23,7 @@ def test_replay_equals_the_naive_oracle(
     appended: list[tuple[int, Fact]], watermark_ms: int, shards: int, gamma: float, rows: int
 ) -> None:
     settings = settings_of(shards=shards, gamma=gamma)
-    by_time: dict[int, list[Fact]] = {}
-    for append_ms, fact in appended:
-        by_time.setdefault(append_ms, []).append(fact)
-    cut = [(at, facts[i : i + rows]) for at, facts in by_time.items() for i in range(0, len(facts), rows)]
-    state = replay(entries_of(cut), settings, lineage=LINEAGE, watermark_ms=watermark_ms)
+    state = replay(entries_of(batches(appended, rows)), settings, lineage=LINEAGE, watermark_ms=watermark_ms)
     assert_equals_oracle(state, naive(appended, settings, watermark_ms))
 
 
@@ -154,33 +117,3 @@ def assert_same_blob(a: StatisticsBlob, b: StatisticsBlob) -> None:
     assert (a.version, a.arms, a.counts) == (b.version, b.arms, b.counts)
     for name in ("n", "reward", "gram", "moment"):
         assert getattr(a, name).tobytes() == getattr(b, name).tobytes(), name
-
-
-def assert_equals_oracle(state: LineageState, expected: Oracle) -> None:
-    assert {name: count for name, count in state.tally.items() if name != "counting"} == expected.dropped
-    assert set(state.categories) == {*expected.base, *expected.deltas}
-    for name, category in state.categories.items():
-        if category.base is None:
-            assert name not in expected.base
-        else:
-            base = category.base
-            assert base.through == expected.through[name]
-            assert base.version == expected.base_facts[name]
-            assert base.arms == tuple(sorted(expected.base[name]))
-            for i, arm in enumerate(base.arms):
-                found = np.concatenate(([base.n[i], base.reward[i]], base.gram[i], base.moment[i]))
-                assert found.tobytes() == np.array(expected.base[name][arm]).tobytes()
-            assert base.counts == {k: (float(v[0]), float(v[1])) for k, v in expected.base_counts[name].items()}
-        assert category.deltas.keys() == expected.deltas.get(name, {}).keys()
-        for place, blob in category.deltas.items():
-            assert_equals_sums(blob, expected.deltas[name][place])
-
-
-def assert_equals_sums(blob: StatisticsBlob, sums: Sums) -> None:
-    assert blob.version == sums.facts
-    assert blob.arms == tuple(sorted(sums.n))
-    for i, arm in enumerate(blob.arms):
-        exact = [sums.n[arm], sums.reward[arm], *sums.gram[arm], *sums.moment[arm]]
-        found = np.concatenate(([blob.n[i], blob.reward[i]], blob.gram[i], blob.moment[i]))
-        assert found.tobytes() == np.array([float(value) for value in exact]).tobytes()
-    assert blob.counts == {key: (float(pair[0]), float(pair[1])) for key, pair in sums.counts.items()}
