@@ -35,6 +35,7 @@ class Traffic:
         self._waiting: dict[int, list[Rows]] = defaultdict(list)
         self._past: deque[Rows] = deque(maxlen=_REMEMBERED)
         self._stop = threading.Event()
+        self._fault: Exception | None = None
         self._thread = threading.Thread(target=lambda: None)
         self.partitions = tuple(range(log.partitions))
         self.known = Known()
@@ -48,17 +49,25 @@ class Traffic:
         self._thread.start()
 
     def stop(self, within_s: float = 60.0) -> None:
-        """End with the entry at hand answered for."""
+        """End with the entry at hand answered for; raises what ended it before."""
         self._stop.set()
         self._thread.join(within_s)
         assert not self._thread.is_alive(), f"the log did not answer within {within_s} s"
+        if self._fault is not None:
+            raise self._fault
 
     def _run(self) -> None:
+        try:
+            self._go()
+        except Exception as error:
+            self._fault = error
+
+    def _go(self) -> None:
         due_s = time.monotonic()
         while not self._stop.is_set():
             rows = self._some_rows()
             place = self._rng.integers(0, _ENTRIES_PER_TICK, len(rows))
-            for number in range(_ENTRIES_PER_TICK):
+            for number in np.unique(place):
                 self._append(rows[place == number])
             # After an outage it goes on at its rate: it does not make up for what was never shown.
             due_s = max(due_s + _TICK_S, time.monotonic() - 1)
