@@ -10,13 +10,14 @@ $(error Python 3.11 was not found on PATH: install python3.11, or run make PYTHO
 endif
 
 BIN := .venv/bin
+BENCH := .venv-bench/bin
 SETUP := $(PYTHON) -m backdrop.bootstrap
 
 # Libraries that would report their use to their makers are told not to.
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-diffusers demo demo-runs test check bench fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-bench setup-diffusers demo demo-runs test check test-peers bench fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -26,6 +27,9 @@ setup: ## set up what the demo needs (.venv, Prism, segmentation weights)
 
 setup-test: ## set up what the tests and the checks need (everything, torch included: about 7 GB)
 	@$(SETUP) test
+
+setup-bench: ## set up the libraries that the learner is measured against, in .venv-bench (builds one: needs gcc)
+	@$(SETUP) bench
 
 setup-diffusers: ## set up the demo and the diffusers backend (torch included)
 	@$(SETUP) diffusers
@@ -45,7 +49,10 @@ check: setup-test ## ruff, mypy --strict and the import rules; fails on any viol
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup-test ## measure, print figures against their targets, write docs/benchmarks.md (ARGS="suite ...")
+test-peers: setup-bench ## hold the learner to other libraries and public data sets (about 2 minutes)
+	@$(BENCH)/python -m pytest benchmarks/peers $(ARGS)
+
+bench: setup-test setup-bench ## measure, print figures against their targets, write docs/benchmarks.md (ARGS="suite ...")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 fmt: setup-test ## format the code and mend what ruff can mend

@@ -153,7 +153,7 @@ class OnlineLinUCB:
         if not 0 <= arm < len(self._rows):
             raise self._no_arm(arm)
         if not math.isfinite(reward):
-            message = f"reward is {reward}: must be finite"
+            message = f"reward row 0 is {reward}: must be finite"
             raise InvalidInputError(message)
         inverse, theta = self._rows[arm]
         step = inverse.dot(context, out=self._step)

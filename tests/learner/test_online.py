@@ -109,7 +109,7 @@ def test_it_may_begin_with_what_others_learned_and_leaves_that_alone() -> None:
         (0, [0.0, np.nan], 1.0, "row 0, column 1 is nan"),
         (0, [-np.inf, 0.0], 1.0, "row 0, column 0 is -inf"),
         (0, [1e30, 0.0], 1.0, "column 0 is 1e.30"),
-        (0, [1.0, 0.0], np.inf, "reward is inf"),
+        (0, [1.0, 0.0], np.inf, "reward row 0 is inf"),
     ],
 )
 def test_what_cannot_be_learned_is_refused_and_changes_nothing(
