@@ -10,13 +10,15 @@ $(error Python 3.11 was not found on PATH: install python3.11, or run make PYTHO
 endif
 
 BIN := .venv/bin
+BENCH := .venv-bench/bin
 SETUP := $(PYTHON) -m backdrop.bootstrap
 
 # Libraries that would report their use to their makers are told not to.
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-diffusers setup-flink demo demo-runs test test-flink check bench chaos fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs test test-flink test-peers check
+.PHONY: bench soak chaos fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -26,6 +28,9 @@ setup: ## set up what the demo needs (.venv, Prism, segmentation weights)
 
 setup-test: ## set up what the tests and the checks need (everything, torch included: about 7 GB)
 	@$(SETUP) test
+
+setup-bench: ## set up the libraries that the learner is measured against, in .venv-bench (builds one: needs gcc)
+	@$(SETUP) bench
 
 setup-diffusers: ## set up the demo and the diffusers backend (torch included)
 	@$(SETUP) diffusers
@@ -51,8 +56,14 @@ check: setup-test ## ruff, mypy --strict and the import rules; fails on any viol
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup-test ## measure, print figures against their targets, write docs/benchmarks.md (ARGS="suite ...")
+test-peers: setup-bench ## hold the learner to other libraries and public data sets (about 2 minutes)
+	@$(BENCH)/python -m pytest benchmarks/peers $(ARGS)
+
+bench: setup-test setup-bench ## measure, print figures against their targets, write docs/benchmarks.md (ARGS="suite ...")
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup-test ## memory of the learner under ten minutes of traffic (ARGS=minutes)
+	@BACKDROP_SOAK_MINUTES="$(ARGS)" $(BIN)/python -m benchmarks soak
 
 chaos: setup-test ## kill learner, Prism and Redis under traffic, 20 rounds, write docs/reliability-learner.md (ARGS="--rounds 5")
 	@$(BIN)/python -m tests.chaos $(ARGS)

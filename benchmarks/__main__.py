@@ -1,6 +1,7 @@
 """``python -m benchmarks [suite …]``: run suites, print their rows as they come, write docs/benchmarks.md."""
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -10,9 +11,18 @@ from benchmarks.report import Row, page, save
 from contracts import SetupError
 
 # A suite is a module with ``PACKAGES`` (whose versions are named) and ``rows()``, which yields its figures.
-SUITES: dict[str, str] = {"generation_gpu": "benchmarks.generation_gpu"}
+SUITES: dict[str, str] = {
+    "learner": "benchmarks.learner",
+    "drain": "benchmarks.drain",
+    "lag": "benchmarks.lag",
+    "soak": "benchmarks.soak",
+    "generation_gpu": "benchmarks.generation_gpu",
+}
+# Those that need packages which no other part of the project does run in an environment of their own.
+ENVIRONMENTS = {"learner": ".venv-bench"}
 
-_DOCS = Path(__file__).parents[1] / "docs"
+_ROOT = Path(__file__).parents[1]
+_DOCS = _ROOT / "docs"
 
 
 def main(names: Sequence[str]) -> int:
@@ -23,6 +33,10 @@ def main(names: Sequence[str]) -> int:
         return 2
     missed = False
     for name in names or SUITES:
+        python = _ROOT / ENVIRONMENTS.get(name, ".venv") / "bin" / "python"
+        if python.parents[1].resolve() != Path(sys.prefix).resolve():
+            missed |= subprocess.run([str(python), "-m", "benchmarks", name], cwd=_ROOT, check=False).returncode != 0
+            continue
         suite = importlib.import_module(SUITES[name])
         sys.stdout.write(f"\n{name}\n")
         rows: list[Row] = []

@@ -1,7 +1,7 @@
 """LinUCB packs: fitted in float64, kept and scored in float32 (Li et al. 2010; here Algorithm 1, disjoint)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,11 @@ from contracts import (
     encode_pack,
     packed_length,
 )
-from learner.packed import diagonal, pack, quadratic, unpack
+from learner.packed import diagonal, pack, unpack
+from learner.scoring import bounds, bounds_batch, real_row, real_rows, twins
 from learner.statistics import ArmStats, Statistics, require_finite
 
 _Array = NDArray[np.floating[Any]]
-_SCALE = 1.0 / 1024.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,10 @@ class LinUCB:
     schema_hash: str = ""
     generation: int = 0
     fresh: FreshArm | None = None
+    _twins: NDArray[np.intp] | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_twins", twins(self.theta, self.inverse))
 
     @classmethod
     def fit(
@@ -111,25 +115,25 @@ class LinUCB:
         return int(self.theta.shape[1])
 
     def means(self, contexts: NDArray[Any]) -> _Array:
-        """Expected reward (n, K) of contexts (n, d)."""
-        return real(contexts).astype(self.theta.dtype) @ self.theta.T
+        """Expected reward (n, K) of contexts (n, d).
+
+        Raises:
+            InvalidInputError: on contexts that do not fit or are not finite, here as in the scores.
+        """
+        means: _Array = real_rows(contexts, self.d).astype(self.theta.dtype) @ self.theta.T
+        return means if self._twins is None else means[:, self._twins]
 
     def scores(self, x: NDArray[Any], *, alpha: float | None = None) -> _Array:
-        """Upper confidence bounds (K,) of one context (d,): θᵀx + α √(xᵀ A⁻¹ x)."""
+        """Upper confidence bounds (K,) of one context (d,): θᵀx + α √(xᵀ A⁻¹ x); equal for equal arms."""
         weight = self.alpha if alpha is None else alpha
-        context = real(x)
-        mean = self.theta @ context.astype(self.theta.dtype)
-        variance = self.inverse @ quadratic(context).astype(self.inverse.dtype)
-        bound: _Array = mean + weight * np.sqrt(np.maximum(variance, 0))
-        return bound
+        found = bounds(self.theta, self.inverse, real_row(x, self.theta.shape[1]), weight)
+        return found if self._twins is None else found[self._twins]
 
     def scores_batch(self, contexts: NDArray[Any], *, alpha: float | None = None) -> _Array:
         """Upper confidence bounds (n, K) of contexts (n, d)."""
         weight = self.alpha if alpha is None else alpha
-        x = real(contexts)
-        variance = quadratic(x).astype(self.inverse.dtype) @ self.inverse.T
-        bounds: _Array = self.means(x) + weight * np.sqrt(np.maximum(variance, 0))
-        return bounds
+        found = bounds_batch(self.theta, self.inverse, real_rows(contexts, self.d), weight)
+        return found if self._twins is None else found[:, self._twins]
 
     def aligned(self, arms: Sequence[str]) -> "LinUCB":
         """The same for exactly ``arms``, in that order; one not known here is as ``fresh``."""
@@ -199,14 +203,6 @@ def check_weights(*, alpha: float, ridge: float, prior: float = 0.0) -> None:
             raise InvalidInputError(message)
 
 
-def real(contexts: NDArray[Any]) -> NDArray[np.float64]:
-    """Contexts as float64: x = q / 1024 of int16 ones, others as they are."""
-    values = np.asarray(contexts)
-    if values.dtype == np.int16:
-        return values * _SCALE
-    return values.astype(np.float64)
-
-
 def inverses(gram: NDArray[np.float64], d: int, ridge: float, arms: Sequence[str]) -> NDArray[np.float64]:
     """(ridge·I + G)⁻¹ (K, d, d) of packed Gram matrices (K, P), by Cholesky: A = L Lᵀ, A⁻¹ = L⁻ᵀ L⁻¹.
 
@@ -228,5 +224,5 @@ def inverses(gram: NDArray[np.float64], d: int, ridge: float, arms: Sequence[str
         raise NumericalError(message) from error
     # numpy has no triangular solve; the inverse of L by a general solve is as stable here and batched.
     half = np.linalg.solve(lower, np.broadcast_to(np.eye(d), lower.shape))
-    solved: NDArray[np.float64] = np.einsum("kji,kjl->kil", half, half)
+    solved: NDArray[np.float64] = half.transpose(0, 2, 1) @ half
     return solved

@@ -19,26 +19,35 @@ def triangle(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 @lru_cache(maxsize=64)
-def diagonal(d: int) -> NDArray[np.intp]:
-    """Where the d diagonal entries lie in a packed triangle; read-only."""
+def places(d: int) -> NDArray[np.intp]:
+    """Where each packed entry (P,) lies in the d × d matrix laid out flat; read-only."""
     rows, columns = triangle(d)
-    places = np.flatnonzero(rows == columns)
-    places.flags.writeable = False
-    return places
+    flat = rows * d + columns
+    flat.flags.writeable = False
+    return flat
 
 
 @lru_cache(maxsize=64)
-def _weights(d: int) -> NDArray[np.float64]:
+def diagonal(d: int) -> NDArray[np.intp]:
+    """Where the d diagonal entries lie in a packed triangle; read-only."""
     rows, columns = triangle(d)
-    weights = np.where(rows == columns, 1.0, 2.0)
+    found = np.flatnonzero(rows == columns)
+    found.flags.writeable = False
+    return found
+
+
+@lru_cache(maxsize=64)
+def _weights(d: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    rows, columns = triangle(d)
+    weights = np.where(rows == columns, 1.0, 2.0).astype(dtype)
     weights.flags.writeable = False
     return weights
 
 
 def pack(matrices: NDArray[_Float]) -> NDArray[_Float]:
     """Pack symmetric matrices (..., d, d) as (..., P)."""
-    rows, columns = triangle(matrices.shape[-1])
-    return matrices[..., rows, columns]
+    d = matrices.shape[-1]
+    return matrices.reshape(*matrices.shape[:-2], d * d).take(places(d), axis=-1)
 
 
 def unpack(packed: NDArray[_Float], d: int) -> NDArray[_Float]:
@@ -50,9 +59,16 @@ def unpack(packed: NDArray[_Float], d: int) -> NDArray[_Float]:
     return full
 
 
-def quadratic(contexts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Products q(x) (..., P) such that ``packed · q(x) = xᵀ M x`` for contexts (..., d)."""
+def quadratic(contexts: NDArray[_Float]) -> NDArray[_Float]:
+    """Products q(x) (..., P) such that ``packed · q(x) = xᵀ M x`` for contexts (..., d), in their precision."""
     d = contexts.shape[-1]
     rows, columns = triangle(d)
-    products: NDArray[np.float64] = contexts[..., rows] * contexts[..., columns] * _weights(d)
+    # For one context plain indexing is much the quicker of the two.
+    products, others = (
+        (contexts[rows], contexts[columns])
+        if contexts.ndim == 1
+        else (contexts.take(rows, axis=-1), contexts.take(columns, axis=-1))
+    )
+    products *= others
+    products *= _weights(d, contexts.dtype)
     return products

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from contracts import InvalidInputError
 from learner.hybrid import fit_hybrid
-from learner.linucb import LinUCB, real
+from learner.linucb import LinUCB
 from learner.online import OnlineLinUCB
 from learner.policy import Choice, choose
+from learner.scoring import real
 from learner.statistics import ArmStats, Statistics
 
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from backdrop.setup.layout import Layout
+from backdrop.setup.pins import PROFILES
 
 _CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache", "build", "dist")
 
@@ -16,9 +17,10 @@ def remove_state(layout: Layout) -> list[Path]:
 
 
 def remove_everything(layout: Layout) -> list[Path]:
-    """Remove .venv, .backdrop and the caches of tools, and return what was removed."""
+    """Remove every environment, .backdrop and the caches of tools, and return what was removed."""
+    environments = [layout.root / name for name in sorted({profile.environment for profile in PROFILES.values()})]
     caches = [layout.root / name for name in _CACHES]
-    return _remove([layout.venv, layout.home, *caches, *layout.root.glob("*.egg-info")])
+    return _remove([*environments, layout.home, *caches, *layout.root.glob("*.egg-info")])
 
 
 def _remove(paths: list[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from backdrop.setup.cleaning import remove_everything, remove_state
@@ -78,6 +79,7 @@ def set_up(profile: Profile, layout: Layout, runner: Runner) -> None:
     Raises:
         SetupError: a step failed; its message says what to do.
     """
+    layout = replace(layout, environment=profile.environment)
     if _is_current(profile, layout):
         return
     with _exclusive(layout, runner.console):
@@ -88,17 +90,15 @@ def set_up(profile: Profile, layout: Layout, runner: Runner) -> None:
         environment = _environment(layout, runner)
         if not is_profile_current(layout, profile, python_version()):
             environment.install(profile)
-        PrismSetup(layout, runner, environment.install_go).ensure()
-        WeightsSetup(layout, runner).ensure()
+        if profile.tools:
+            PrismSetup(layout, runner, environment.install_go).ensure()
+            WeightsSetup(layout, runner).ensure()
         runner.console.say("Set-up is complete")
 
 
 def _is_current(profile: Profile, layout: Layout) -> bool:
-    return (
-        is_profile_current(layout, profile, python_version())
-        and is_prism_current(layout)
-        and are_weights_current(layout)
-    )
+    tools = not profile.tools or (is_prism_current(layout) and are_weights_current(layout))
+    return is_profile_current(layout, profile, python_version()) and tools
 
 
 def _environment(layout: Layout, runner: Runner) -> Environment:

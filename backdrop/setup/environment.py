@@ -52,7 +52,7 @@ class Environment:
         )
         runner.run(
             [*self._uv_install(), "--no-deps", "--no-build-isolation", "--offline", "-e", "."],
-            label="This checkout, linked into .venv",
+            label=f"This checkout, linked into {self.layout.environment}",
             fix="check setup.py",
         )
         self.layout.installing.unlink()
@@ -110,7 +110,8 @@ class Environment:
         venv = self.layout.venv
         found = _venv_version(venv)
         if found is not None and not found.startswith("3.11."):
-            message = f".venv holds Python {found} and 3.11 is needed: run make distclean, then this command again"
+            name = self.layout.environment
+            message = f"{name} holds Python {found} and 3.11 is needed: run make distclean, then this command again"
             raise SetupError(message)
         if found is not None and output_of([str(self.layout.python), "-m", "pip", "--version"], self.runner.env):
             return
@@ -118,7 +119,7 @@ class Environment:
             options = ["--clear"] if self.has_ensurepip else ["--clear", "--without-pip"]
             self.runner.run(
                 [self.base_python, "-m", "venv", *options, str(venv)],
-                label="Virtual environment .venv",
+                label=f"Virtual environment {self.layout.environment}",
                 fix="check that this Python's venv module works (Debian: apt-get install python3.11-venv)",
             )
             if not self.has_ensurepip:

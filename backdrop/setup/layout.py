@@ -10,14 +10,16 @@ class Layout:
 
     Attributes:
         root: folder that holds setup.py and the Makefile.
+        environment: name of the virtual environment's folder in it.
     """
 
     root: Path
+    environment: str = ".venv"
 
     @property
     def venv(self) -> Path:
         """The virtual environment."""
-        return self.root / ".venv"
+        return self.root / self.environment
 
     @property
     def python(self) -> Path:

@@ -23,7 +23,7 @@ def write_locks(layout: Layout, runner: Runner, options: Sequence[str]) -> None:
     """
     everything = layout.packages("test")
     _compile(layout, runner, "test", ["setup.py", "--extra", PROFILES["test"].extra], options)
-    for name in ("demo", "diffusers"):
+    for name in ("demo", "diffusers", "bench"):
         extras = [word for extra in PROFILES[name].extra.split(",") for word in ("--extra", extra)]
         _compile(layout, runner, name, ["setup.py", *extras, "--constraints", str(everything)], options)
     for name in _TOOLS:

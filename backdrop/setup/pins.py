@@ -27,12 +27,16 @@ class Profile:
         extra: extra of setup.py that the lock resolves.
         disk_bytes: free space that a first installation needs, package cache included.
         warm: modules imported once at set-up, because their first import compiles code for minutes.
+        environment: folder that it is installed into.
+        tools: whether Prism and the segmentation network are needed, too.
     """
 
     name: str
     extra: str
     disk_bytes: int
     warm: tuple[str, ...]
+    environment: str = ".venv"
+    tools: bool = True
 
 
 _GIB = 1 << 30
@@ -42,5 +46,6 @@ PROFILES = {
         Profile("demo", "demo", 4 * _GIB, ("rembg", "apache_beam", "feast")),
         Profile("diffusers", "demo,diffusers", 12 * _GIB, ("rembg", "apache_beam", "feast", "diffusers")),
         Profile("test", "dev", 12 * _GIB, ("rembg", "apache_beam", "feast", "diffusers", "pytest")),
+        Profile("bench", "bench", 8 * _GIB, ("mabwiser", "river", "gobrec"), environment=".venv-bench", tools=False),
     )
 }
