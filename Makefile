@@ -17,8 +17,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs test test-flink test-peers check
-.PHONY: bench soak chaos fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs test test-flink check test-peers bench soak chaos fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile

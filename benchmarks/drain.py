@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from beam_pipelines.learn import progress_of
 from beam_pipelines.replay import LineageState, compare, entries_in_order, replay
-from benchmarks.job import PLAIN, Bench, D, bench, cpu_s, learner, processes_below, settings_of, wait_for
+from benchmarks.job import PLAIN, Bench, D, bench, cpu_s, learner, settings_of, wait_for
 from benchmarks.plain_job import READING, published
 from benchmarks.report import Row, at_least
 from benchmarks.traffic import LINEAGE, Traffic
 from contracts import packed_length
+from demo.measure import descendants
 from stores.connect import command, connect
 
 PACKAGES = ("apache-beam", "numpy", "pyarrow")
@@ -49,7 +50,7 @@ def drain(place: Bench, facts: int, *, archive: bool = False) -> Drained:
     began = time.monotonic()
     with learner(place, settings_of(), archive=archive) as pid:
         first = wait_for("the first frame", lambda: place.store.tally() != {})
-        pids = processes_below(pid)
+        pids = descendants(pid)
         before_s = sum(map(cpu_s, pids))
         # Some frames were decoded before this process saw the first: the rate is that of the rest.
         rest = facts - sum(place.store.tally().values())

@@ -96,22 +96,6 @@ def wait_for(what: str, check: Callable[[], bool], *, poll_s: float = _POLL_S) -
     return time.monotonic()
 
 
-def processes_below(pid: int) -> list[int]:
-    """Ids of the processes that ``pid`` started, directly or through others."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    found = [pid]
-    for above in found:
-        found += [child for child, parent in parents.items() if parent == above]
-    return found[1:]
-
-
 def is_prism(pid: int) -> bool:
     """Tell whether a process is a Prism job server."""
     return b"--job_port" in Path(f"/proc/{pid}/cmdline").read_bytes()

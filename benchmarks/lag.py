@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from benchmarks.job import bench, cpu_s, learner, processes_below, settings_of, wait_for
+from benchmarks.job import bench, cpu_s, learner, settings_of, wait_for
 from benchmarks.report import Row, at_most
 from benchmarks.traffic import Steady
 from contracts import SystemClock
+from demo.measure import descendants
 from serving.metrics import Metrics
 from serving.refresh import PackTable, PolicyTable, Refresher
 from stores.connect import connect_async
@@ -67,7 +68,7 @@ def rows() -> Iterator[Row]:
     with bench() as place, learner(place, settings_of()) as pid:
         with Steady(place.log, RATE, probes_a_second=_PROBES_A_SECOND) as traffic:
             wait_for("the first facts", lambda: place.store.facts() != {})
-            pids = processes_below(pid)
+            pids = descendants(pid)
             time.sleep(_WARM_UP_S)
             began, before_s = time.monotonic(), sum(map(cpu_s, pids))
             # Probes of the last seconds may still be on their way: they are not asked about.

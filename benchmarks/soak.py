@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from beam_pipelines.learn import progress_of
-from benchmarks.job import Bench, bench, cpu_s, is_prism, learner, processes_below, settings_of, wait_for
+from benchmarks.job import Bench, bench, cpu_s, is_prism, learner, settings_of, wait_for
 from benchmarks.report import Row, at_most
 from benchmarks.traffic import Steady
 from contracts import LineageSettings, Position
+from demo.measure import descendants
 
 PACKAGES = ("apache-beam", "numpy", "pyarrow")
 
@@ -56,7 +57,7 @@ def rows() -> Iterator[Row]:
     settings = settings_of(window_ms=10_000, attribution_ms=20_000, grace_ms=5_000)
     with bench() as place, learner(place, settings, archive=True) as pid, Steady(place.log, RATE) as traffic:
         wait_for("the first facts", lambda: place.store.facts() != {})
-        below = processes_below(pid)
+        below = descendants(pid)
         pids = {"worker": next(p for p in below if not is_prism(p)), "Prism": next(filter(is_prism, below))}
         pids["Redis"] = place.redis_pid
         samples: list[dict[str, float]] = []

@@ -68,19 +68,26 @@ class PhaseMeter:
 
 def tree_bytes(root: int) -> int:
     """Resident bytes of process ``root`` and all its descendants; 0 where there is no /proc."""
-    parents: dict[int, int] = {}
-    resident: dict[int, int] = {}
-    for entry in _PROC.glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        pid = int(entry.parent.name)
-        parents[pid], resident[pid] = int(fields[_PARENT]), int(fields[_RSS]) * _PAGE_BYTES
-    total = 0
-    for pid, size in resident.items():
-        at = pid
-        while at != root and at in parents:
-            at = parents[at]
-        total += size if at == root else 0
-    return total
+    fields = (_stat(pid) for pid in (root, *descendants(root)))
+    return sum(int(found[_RSS]) * _PAGE_BYTES for found in fields if found)
+
+
+def descendants(root: int) -> list[int]:
+    """Ids of the processes that ``root`` started, directly or through others; none where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in _PROC.glob("[0-9]*"):
+        fields = _stat(int(entry.name))
+        if fields:
+            children.setdefault(int(fields[_PARENT]), []).append(int(entry.name))
+    found = [root]
+    for above in found:
+        found += children.get(above, [])
+    return found[1:]
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of a process behind its name; nothing if it has gone."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from contracts import FRESH_ARM, InvalidInputError
-from learner.linucb import LinUCB, check_weights, inverses
+from learner.linucb import LinUCB, check_weights, inverses, lower_inverses
 from learner.numerics import require_positive
 from learner.packed import pack
 from learner.statistics import Statistics, require_finite
@@ -95,8 +95,8 @@ def _shared_half(own: _Vectors, vectors: _Vectors, ridge: float) -> _Vectors:
     features = vectors.shape[1] * size
     total = np.einsum("kt,ku,kij->tiuj", vectors, vectors, learned, optimize=True).reshape(features, features)
     total[np.arange(features), np.arange(features)] += ridge
-    lower: _Vectors = np.linalg.cholesky((total + total.T) / 2)
-    return np.asarray(np.linalg.solve(lower, np.eye(features)), dtype=np.float64)
+    half: _Vectors = lower_inverses(np.linalg.cholesky((total + total.T) / 2)[None])[0]
+    return half
 
 
 def _entries(shared: Sequence[int], d: int) -> NDArray[np.intp]:

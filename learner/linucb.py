@@ -22,6 +22,8 @@ from learner.scoring import bounds, bounds_batch, real_row, real_rows, twins
 from learner.statistics import ArmStats, Statistics, require_finite
 
 _Array = NDArray[np.floating[Any]]
+# Below this size one general inverse is quicker than halves.
+_LEAF = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +219,24 @@ def inverses(gram: NDArray[np.float64], d: int, ridge: float, arms: Sequence[str
         message = f"arm {arms[int(np.argmin(finite))]!r}: statistics hold values that are not finite"
         raise NumericalError(message)
     try:
-        lower = np.linalg.cholesky(matrices)
+        lower: NDArray[np.float64] = np.linalg.cholesky(matrices).astype(np.float64, copy=False)
     except np.linalg.LinAlgError as error:
         worst = arms[int(np.argmin(np.linalg.eigvalsh(matrices)[:, 0]))]
         message = f"arm {worst!r}: its matrix is not positive definite with ridge = {ridge}: raise ridge"
         raise NumericalError(message) from error
-    # numpy has no triangular solve; the inverse of L by a general solve is as stable here and batched.
-    half = np.linalg.solve(lower, np.broadcast_to(np.eye(d), lower.shape))
+    half = lower_inverses(lower)
     solved: NDArray[np.float64] = half.transpose(0, 2, 1) @ half
     return solved
+
+
+def lower_inverses(lower: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverses of lower triangles (K, d, d), by halves: numpy has no batched triangular solve, but batched products."""
+    d = lower.shape[-1]
+    if d <= _LEAF:
+        return np.linalg.inv(lower).astype(np.float64, copy=False)
+    half = d // 2
+    first, last = lower_inverses(lower[:, :half, :half]), lower_inverses(lower[:, half:, half:])
+    found = np.zeros_like(lower)
+    found[:, :half, :half], found[:, half:, half:] = first, last
+    found[:, half:, :half] = -(last @ lower[:, half:, :half]) @ first
+    return found

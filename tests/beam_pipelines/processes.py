@@ -13,6 +13,7 @@ import pytest
 
 from backdrop.wiring import find_flink
 from beam_pipelines.learn import LearnConfig
+from demo.measure import descendants
 
 ROOT = Path(__file__).parents[2]
 _CODE = "import sys; from beam_pipelines.learn import LearnConfig, run; run(LearnConfig.from_json(sys.argv[1]))"
@@ -48,22 +49,6 @@ def start_learner(
         stdout=output,
         stderr=output,
     )
-
-
-def descendants(pid: int) -> list[int]:
-    """Processes below ``pid``, from /proc."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    found = [pid]
-    for above in found:
-        found += [child for child, parent in parents.items() if parent == above]
-    return found[1:]
 
 
 def job_servers(pid: int) -> Iterator[int]:

@@ -13,8 +13,10 @@ import pytest
 from beam_pipelines.generate import GenerateConfig, Progress, run
 from beam_pipelines.generate.job import run_job
 from contracts import InvalidInputError, SetupError
+from demo.measure import descendants
 from stores import FileObjectStore
 from tests.beam_pipelines.generate.shop import needs_weights, open_shop, row
+from tests.beam_pipelines.processes import alive
 
 ROOT = Path(__file__).parents[3]
 pytestmark = needs_weights
@@ -44,30 +46,6 @@ def test_errors_keep_their_class_and_words(tmp_path: Path) -> None:
         run(replace(config, weights=str(tmp_path / "none.onnx")))
     with pytest.raises(InvalidInputError, match="no such item id"):
         run(replace(config, only=("boat",)))
-
-
-def descendants(pid: int) -> set[int]:
-    """Process ids below ``pid``."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-            except OSError:
-                continue
-            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    found, last = {pid}, set[int]()
-    while found != last:
-        last = set(found)
-        found |= {child for child, parent in parents.items() if parent in found}
-    return found - {pid}
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

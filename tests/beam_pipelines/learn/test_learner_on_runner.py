@@ -13,6 +13,7 @@ import pytest
 from beam_pipelines.learn import LearnConfig
 from beam_pipelines.replay import compare
 from contracts import ORIGIN, Fact, LineageSettings, Position, UnavailableError
+from demo.measure import descendants
 from stores.archive import archived_through, write_archive
 from stores.connect import connect
 from stores.dead_letters import DeadLetters
@@ -21,7 +22,7 @@ from stores.objects import FileObjectStore
 from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
 from tests.beam_pipelines.facts import LINEAGE, SCHEMA, batch, click_on, decision
-from tests.beam_pipelines.processes import alive, descendants, eventually, job_servers, runner_path, start_learner
+from tests.beam_pipelines.processes import alive, eventually, job_servers, runner_path, start_learner
 
 PARTITIONS = 2
 SETTINGS = LineageSettings(SCHEMA, 3, window_ms=1_000, attribution_ms=2_000, grace_ms=500, shards=2)
