@@ -17,16 +17,18 @@ def add_decisions(
     counts = np.bincount(arms, minlength=k)
     stats.n[:] += counts
     stats.reward[:] += np.bincount(arms, weights=rewards, minlength=k)
-    left, by_arm = contexts.take(order, axis=0), rewards.take(order)
-    # BLAS multiplies two matrices faster than it squares one of so few rows, as it would on seeing the same array.
-    right = left.copy()
-    upper = places(d)
-    square, packed = np.empty((d, d)), np.empty(len(upper))
+    left = contexts.take(order, axis=0)
+    # With the rewards as one more column, one product gives Σ x xᵀ and Σ r x.
+    right = np.empty((len(left), d + 1))
+    right[:, :d], right[:, d] = left, rewards.take(order)
+    upper = places(d, d + 1)
+    product, packed = np.empty((d, d + 1)), np.empty(len(upper))
+    rewarded = product[:, d]
     end = 0
     for arm in np.flatnonzero(counts).tolist():
         start, end = end, end + int(counts[arm])
-        np.dot(left[start:end].T, right[start:end], out=square)
-        square.take(upper, out=packed, mode="clip")
+        np.dot(left[start:end].T, right[start:end], out=product)
+        product.take(upper, out=packed, mode="clip")
         gram, moment = stats.gram[arm], stats.moment[arm]
         gram += packed
-        moment += by_arm[start:end].dot(right[start:end])
+        moment += rewarded

@@ -19,10 +19,10 @@ def triangle(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 @lru_cache(maxsize=64)
-def places(d: int) -> NDArray[np.intp]:
-    """Where each packed entry (P,) lies in the d × d matrix laid out flat; read-only."""
+def places(d: int, width: int) -> NDArray[np.intp]:
+    """Where each packed entry (P,) lies in a d × ``width`` matrix laid out flat, width at least d; read-only."""
     rows, columns = triangle(d)
-    flat = rows * d + columns
+    flat = rows * width + columns
     flat.flags.writeable = False
     return flat
 
@@ -47,7 +47,7 @@ def _weights(d: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 def pack(matrices: NDArray[_Float]) -> NDArray[_Float]:
     """Pack symmetric matrices (..., d, d) as (..., P)."""
     d = matrices.shape[-1]
-    return matrices.reshape(*matrices.shape[:-2], d * d).take(places(d), axis=-1)
+    return matrices.reshape(*matrices.shape[:-2], d * d).take(places(d, d), axis=-1)
 
 
 def unpack(packed: NDArray[_Float], d: int) -> NDArray[_Float]:
