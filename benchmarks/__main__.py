@@ -16,6 +16,7 @@ SUITES: dict[str, str] = {
     "drain": "benchmarks.drain",
     "lag": "benchmarks.lag",
     "soak": "benchmarks.soak",
+    "runners": "benchmarks.runners",
     "generation_gpu": "benchmarks.generation_gpu",
 }
 # Those that need packages which no other part of the project does run in an environment of their own.

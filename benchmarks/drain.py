@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_pipelines.learn import progress_of
+from beam_pipelines.learn import PRISM, progress_of
 from beam_pipelines.replay import LineageState, compare, entries_in_order, replay
 from benchmarks.job import PLAIN, Bench, D, bench, cpu_s, learner, settings_of, wait_for
 from benchmarks.plain_job import READING, published
@@ -45,10 +45,10 @@ def fill(place: Bench, facts: int) -> int:
     return facts // BATCH * BATCH
 
 
-def drain(place: Bench, facts: int, *, archive: bool = False) -> Drained:
+def drain(place: Bench, facts: int, *, runner: str = PRISM) -> Drained:
     """Let the learner drain what ``fill`` appended."""
     began = time.monotonic()
-    with learner(place, settings_of(), archive=archive) as pid:
+    with learner(place, settings_of(), runner=runner) as pid:
         first = wait_for("the first frame", lambda: place.store.tally() != {})
         pids = descendants(pid)
         before_s = sum(map(cpu_s, pids))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from backdrop.wiring import find_prism
-from beam_pipelines.learn import LearnConfig
+from backdrop.wiring import find_flink, find_prism
+from beam_pipelines.learn import FLINK, PRISM, LearnConfig
 from benchmarks.traffic import LINEAGE, SCHEMA
 from contracts import LineageSettings
 from stores.child import start_child
@@ -58,13 +58,17 @@ def bench() -> Iterator[Bench]:
 
 
 @contextmanager
-def learner(place: Bench, settings: LineageSettings, *, archive: bool = False, program: str = LEARNER) -> Iterator[int]:
+def learner(
+    place: Bench, settings: LineageSettings, *, archive: bool = False, program: str = LEARNER, runner: str = PRISM
+) -> Iterator[int]:
     """The job, running; yields its process id. ``program`` is Python that is told the job's settings."""
+    tools = _ROOT / ".backdrop" / "tools"
     config = LearnConfig(
         place.url,
         LINEAGE,
         settings,
-        find_prism(_ROOT / ".backdrop" / "tools"),
+        find_flink(tools) if runner == FLINK else find_prism(tools),
+        runner=runner,
         partitions=PARTITIONS,
         archive_uri=str(place.folder / "archive") if archive else "",
         log_level="ERROR",
