@@ -13,6 +13,7 @@ from apache_beam import coders
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, TimerSpec, on_timer
 from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.shared import Shared
 from numpy.typing import NDArray
 
 from beam_pipelines.learn.chunk import FactColumns
@@ -29,16 +30,30 @@ _PAIR = np.dtype([("high", "<u8"), ("low", "<u8")])
 
 Emitted = Iterator[TimestampedValue[Any]]
 
-# Beam makes and drops stages as it likes; those of this process are asked what they hold.
-_stages: "WeakSet[FoldFacts]" = WeakSet()
-_stages_lock = threading.Lock()
+class _Held:
+    """Decoded states by key, each with the token that it was written under."""
+
+    def __init__(self) -> None:
+        self.states: dict[bytes, tuple[bytes, WindowState]] = {}
+
+
+# What this process's stages hold is asked for from outside them.
+_all_held: "WeakSet[_Held]" = WeakSet()
+_all_held_lock = threading.Lock()
+
+
+def _hold() -> _Held:
+    held = _Held()
+    with _all_held_lock:
+        _all_held.add(held)
+    return held
 
 
 def held_bytes() -> int:
     """Memory of the decoded states of open windows in this process; 0 where the stage runs in another."""
-    with _stages_lock:
-        stages = list(_stages)
-    return sum(stage.nbytes for stage in stages)
+    with _all_held_lock:
+        all_held = list(_all_held)
+    return sum(state.nbytes for held in all_held for _, state in list(held.states.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +71,9 @@ class FoldFacts(beam.DoFn):
 
     A chunk is only put aside; the next flush folds all that wait at once, so that small batches cost little.
     Timers stand on the watermark only, which is the log's time. Each flush time has a timer of its own: one that
-    is moved would be pushed ahead for ever by steady traffic. Decoded state stays in memory; the token in the
-    state tells whether memory is still the same after a bundle was retried or another worker has had the key.
+    is moved would be pushed ahead for ever by steady traffic. Decoded state stays in memory, once a process, however
+    many copies of the stage Beam makes; the token in the state tells whether memory is still the same after a bundle
+    was retried or another worker has had the key.
     """
 
     TOKEN = beam.DoFn.StateParam(ReadModifyWriteStateSpec("token", coders.BytesCoder()))
@@ -74,18 +90,13 @@ class FoldFacts(beam.DoFn):
         self._lineage = lineage
         self._flush_ms = flush_ms
         self._until_ms = until_ms
-        self._held: dict[bytes, tuple[bytes, WindowState]] = {}
+        shared: Any = Shared
+        self._shared = shared()
+        self._held = _Held()
 
     def setup(self) -> None:
-        """Begin with nothing held in memory."""
-        self._held = {}
-        with _stages_lock:
-            _stages.add(self)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the states it holds decoded."""
-        return sum(state.nbytes for _, state in list(self._held.values()))
+        """Hold what the process's other copies of the stage hold."""
+        self._held = self._shared.acquire(_hold)
 
     def process(
         self,
@@ -175,7 +186,7 @@ class FoldFacts(beam.DoFn):
     def _load(self, key: bytes, token: bytes | None, cells: _Cells) -> WindowState:
         if token is None:
             return WindowState.zero(self._settings.d)
-        held = self._held.get(key)
+        held = self._held.states.get(key)
         if held is not None and held[0] == token:
             return held[1]
         pairs = np.frombuffer(b"".join(cells.identities.read()), dtype=_PAIR)
@@ -186,12 +197,12 @@ class FoldFacts(beam.DoFn):
         token = secrets.token_bytes(_TOKEN_BYTES)
         cells.token.write(token)
         cells.statistics.write(encode_state(state))
-        self._held[key] = (token, state)
+        self._held.states[key] = (token, state)
 
     def _forget(self, passed_ms: int) -> None:
-        for key in list(self._held):
+        for key in list(self._held.states):
             if self._settings.bound_ms(ShardWindow.from_bytes(key).window) <= passed_ms:
-                del self._held[key]
+                self._held.states.pop(key, None)
 
 
 def _pairs(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> bytes:

@@ -10,6 +10,7 @@ from apache_beam import coders
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec, TimerSpec, on_timer
 from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.shared import Shared
 
 from beam_pipelines.learn.config import NEVER_MS
 from beam_pipelines.learn.frames import decode_frame
@@ -55,21 +56,20 @@ class PublishModel(beam.DoFn):
         self._redis_url = redis_url
         self._dataset = dataset
         self._model = model
-        self._client: redis.Redis | None = None
+        shared: Any = Shared
+        self._shared = shared()
         self._publisher: Publisher | None = None
         self._waiting: dict[str, list[Publication]] = {}
 
     def setup(self) -> None:
-        """Connect."""
-        self._client = client = connect(self._redis_url)
+        """Connect, once a process: what was last read of a category is kept once, whoever publishes it next."""
+        self._publisher = self._shared.acquire(self._connected)
+
+    def _connected(self) -> Publisher:
+        client = connect(self._redis_url)
         store = StatisticsStore(client, self._lineage, dataset=self._dataset)
         steering = Steering(PolicyStore(client), store)
-        self._publisher = Publisher(store, self._settings, model=self._model, inputs_of=steering.inputs)
-
-    def teardown(self) -> None:
-        """Hang up."""
-        if self._client is not None:
-            self._client.close()
+        return Publisher(store, self._settings, model=self._model, inputs_of=steering.inputs)
 
     def start_bundle(self) -> None:
         """Begin with nothing waiting: what a failed bundle left behind comes again."""

@@ -20,7 +20,10 @@ class _Held:
 
 
 class Publisher:
-    """Writes one lineage; remembers what it last saw of each category, so that a dataset gone back is noticed."""
+    """Writes one lineage; remembers what it last saw of each category, so that a dataset gone back is noticed.
+
+    Several threads may use it, each category in one at a time.
+    """
 
     def __init__(
         self,

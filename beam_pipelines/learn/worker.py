@@ -3,6 +3,7 @@
 It is crash-only: any failure ends the process, and the next one begins at the stored low watermark.
 """
 
+import gc
 import json
 import logging
 import os
@@ -71,6 +72,9 @@ def run_job(config: LearnConfig, start: Start, dataset: Dataset, stop: threading
     pipeline = beam.Pipeline(options=PipelineOptions(server.options))
     build(pipeline, config, start, dataset)
     result = pipeline.run()
+    # What is loaded by now stays. Counted out, it does not put off the collection of what comes and goes.
+    gc.collect()
+    gc.freeze()
     _log.info("job_started", lineage=config.lineage, reading=[str(found) for found in start.reading])
     status, upkeep = Status(config, start.archived), Upkeep(config)
     while not stop.wait(config.status_interval_s):
