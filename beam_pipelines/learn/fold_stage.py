@@ -30,6 +30,7 @@ _PAIR = np.dtype([("high", "<u8"), ("low", "<u8")])
 
 Emitted = Iterator[TimestampedValue[Any]]
 
+
 class _Held:
     """Decoded states by key, each with the token that it was written under."""
 
