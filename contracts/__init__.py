@@ -57,6 +57,7 @@ from contracts.plan import (
 )
 from contracts.policy import LINUCB, ORIGINAL, POLICIES, RANDOM, TrafficPolicy
 from contracts.token import TokenPayload, decode_payload, encode_payload
+from contracts.write_plan import WritePlan
 
 __all__ = [
     "CLICK",
@@ -114,6 +115,7 @@ __all__ = [
     "TokenPayload",
     "TrafficPolicy",
     "UnavailableError",
+    "WritePlan",
     "check_name",
     "check_user",
     "decision_ms",

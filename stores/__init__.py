@@ -20,6 +20,7 @@ from stores.features import OnlineReader, OnlineRow
 from stores.file_log import FileEventLog
 from stores.lineages import Lineage, LineageState, LineageStore, Move
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
+from stores.online_writer import OnlineWriter, Written
 from stores.pack_reader import AsyncPackStore
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
 from stores.record_view import PackHead, RecordView
@@ -51,6 +52,7 @@ __all__ = [
     "ObjectStore",
     "OnlineReader",
     "OnlineRow",
+    "OnlineWriter",
     "PackHead",
     "PolicyStore",
     "RecordView",
@@ -60,6 +62,7 @@ __all__ = [
     "Trimmed",
     "Trimmer",
     "UnionLog",
+    "Written",
     "archived_ranges",
     "archived_through",
     "check_path",
