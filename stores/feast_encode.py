@@ -6,7 +6,6 @@ A member of ``feast.types.Value``'s oneof is written even where it is the type's
 import math
 import struct
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 
 from contracts import InvalidInputError
 from stores.feast_values import Value
@@ -30,7 +29,6 @@ _MICROS = 1_000_000
 _NANOS_PER_MICRO = 1_000
 # What Feast writes for a time that is null (its NULL_TIMESTAMP_INT_VALUE).
 _NULL_TIME = -_INT64
-_MEMO = 65_536
 
 
 def encoder_of(value_type: str) -> Encoder:
@@ -38,7 +36,6 @@ def encoder_of(value_type: str) -> Encoder:
     return _ENCODERS[value_type]
 
 
-@lru_cache(maxsize=4096)
 def encode_timestamp(event_us: int) -> bytes:
     """Microseconds since the Unix epoch as a ``google.protobuf.Timestamp``.
 
@@ -68,17 +65,14 @@ def _text(value: Value) -> bytes:
     return b"%c%b%b" % (_STRING_TAG, _varint(size), data)
 
 
-@lru_cache(maxsize=_MEMO, typed=True)
 def _int32(value: Value) -> bytes:
     return b"" if value is None else b"%c%b" % (_INT32_TAG, _varint(_within("INT32", value, _INT32)))
 
 
-@lru_cache(maxsize=_MEMO, typed=True)
 def _int64(value: Value) -> bytes:
     return b"" if value is None else b"%c%b" % (_INT64_TAG, _varint(_within("INT64", value, _INT64)))
 
 
-@lru_cache(maxsize=_MEMO, typed=True)
 def _time(value: Value) -> bytes:
     seconds = _NULL_TIME if value is None else _within("UNIX_TIMESTAMP", value, _INT64)
     return b"%c%b" % (_TIME_TAG, _varint(seconds))

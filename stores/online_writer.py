@@ -4,8 +4,10 @@ Bytes are Feast's own. Where Feast reads event times, compares and then writes, 
 beside each other, late ones and repeated ones end at the newest row, whatever their order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import redis
@@ -20,8 +22,11 @@ from stores.scripts import read_script
 
 # A script holds Redis up for about 5 µs a row: decisions wait no longer than a millisecond.
 ROWS_PER_SCRIPT = 200
-# Scripts under way at once: the bytes of so many rows are held.
-_SCRIPTS_AT_ONCE = 64
+# So many rows are under way at once.
+_ROWS_AT_ONCE = 64 * ROWS_PER_SCRIPT
+_MEMO = 16_384
+# Types whose values hardly ever come again.
+_VARIED = frozenset({"FLOAT", "DOUBLE", "UNIX_TIMESTAMP"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class OnlineWriter:
         self._key_type = entity.key_type
         self._prefix = key_prefix(entity.join_key, entity.key_type)
         self._suffix = plan.plan.project.encode()
-        self._encoders = [(feature.name, encoder_of(feature.value_type)) for feature in planned.features]
+        self._encoders = [(feature.name, _packed(feature.value_type)) for feature in planned.features]
         fields = [feature.field for feature in planned.features]
         self._head = pack_arguments([b"%d" % plan.key_ttl_s, b"%d" % len(fields), planned.timestamp_field, *fields])
         self._head_arguments = 3 + len(fields)
@@ -73,20 +78,18 @@ class OnlineWriter:
         """
         times = [event_us] * len(keys) if isinstance(event_us, int) else event_us
         self._check(len(keys), len(times), columns)
-        rows = list(
-            zip(
-                map(self._key, keys),
-                map(encode_timestamp, times),
-                *(map(encode, columns[name]) for name, encode in self._encoders),
-                strict=True,
-            )
-        )
-        scripts = [self._script(rows[at : at + ROWS_PER_SCRIPT]) for at in range(0, len(rows), ROWS_PER_SCRIPT)]
+        # All is encoded before any is sent: what cannot be written is known by then.
+        names = list(map(self._key, keys))
+        parts = [
+            list(map(_packed_timestamp, times)),
+            *(list(map(encode, columns[name])) for name, encode in self._encoders),
+        ]
         put = 0
         with translated(f"write rows of {self._view}"):
-            for at in range(0, len(scripts), _SCRIPTS_AT_ONCE):
-                put += sum(self._send(scripts[at : at + _SCRIPTS_AT_ONCE]))
-        return Written(put, len(rows) - put)
+            for start in range(0, len(names), _ROWS_AT_ONCE):
+                at = range(start, min(start + _ROWS_AT_ONCE, len(names)), ROWS_PER_SCRIPT)
+                put += sum(self._send(names, parts, at))
+        return Written(put, len(names) - put)
 
     def _check(self, rows: int, times: int, columns: Mapping[str, Sequence[Value]]) -> None:
         expected = {name for name, _ in self._encoders}
@@ -100,41 +103,59 @@ class OnlineWriter:
             raise InvalidInputError(message)
 
     def _key(self, value: str) -> bytes:
-        return b"%b%b%b" % (self._prefix, key_value(self._key_type, value), self._suffix)
+        key = b"%b%b%b" % (self._prefix, key_value(self._key_type, value), self._suffix)
+        return b"$%d\r\n%b\r\n" % (len(key), key)
 
-    def _script(self, rows: Sequence[tuple[bytes, ...]]) -> bytes:
-        values = [value for row in rows for value in row[1:]]
-        count = 3 + len(rows) + self._head_arguments + len(values)
-        return b"".join(
-            (
-                b"*%d\r\n" % count,
-                self._call,
-                pack_arguments([b"%d" % len(rows), *(row[0] for row in rows)]),
-                self._head,
-                pack_arguments(values),
-            )
-        )
+    def _script(self, names: Sequence[bytes], parts: Sequence[Sequence[bytes]]) -> bytes:
+        """One packed call for rows (n): their packed keys, and packed values by column."""
+        count = 3 + len(names) + self._head_arguments + len(names) * len(parts)
+        words = [b"*%d\r\n" % count, self._call, pack_arguments([b"%d" % len(names)]), *names, self._head]
+        words += chain.from_iterable(zip(*parts, strict=True))
+        return b"".join(words)
 
-    def _send(self, scripts: Sequence[bytes]) -> list[int]:
+    def _send(self, names: Sequence[bytes], parts: Sequence[Sequence[bytes]], starts: range) -> list[int]:
+        def scripts() -> Iterator[bytes]:
+            for at in starts:
+                rows = slice(at, min(at + ROWS_PER_SCRIPT, starts.stop))
+                yield self._script(names[rows], [part[rows] for part in parts])
+
         try:
-            return _exchange(self._client, scripts)
-        except exceptions.NoScriptError:
+            return _exchange(self._client, scripts())
+        except (exceptions.NoScriptError, exceptions.ConnectionError, exceptions.TimeoutError):
+            # Redis was started again, or closed an idle connection. However often a row is sent, it is written once.
             command(self._client, "SCRIPT LOAD", self._text)
-        except (exceptions.ConnectionError, exceptions.TimeoutError):
-            # Redis closed an idle connection, or was started again: a row is written once, however often it is sent.
-            command(self._client, "SCRIPT LOAD", self._text)
-        return _exchange(self._client, scripts)
+        return _exchange(self._client, scripts())
 
 
-def _exchange(client: redis.Redis, scripts: Sequence[bytes]) -> list[int]:
-    """Send packed commands over one connection of the client's pool and return their answers."""
+def _packed(value_type: str) -> Callable[[Value], bytes]:
+    """Encode and pack; remembered where values come again and again."""
+    encode = encoder_of(value_type)
+
+    def packed(value: Value) -> bytes:
+        data = encode(value)
+        return b"$%d\r\n%b\r\n" % (len(data), data)
+
+    return packed if value_type in _VARIED else lru_cache(maxsize=_MEMO, typed=True)(packed)
+
+
+@lru_cache(maxsize=_MEMO)
+def _packed_timestamp(event_us: int) -> bytes:
+    return pack_arguments([encode_timestamp(event_us)])
+
+
+def _exchange(client: redis.Redis, scripts: Iterable[bytes]) -> list[int]:
+    """Send packed commands over a connection of the pool, each as soon as it is there; return their answers."""
     pool: Any = client.connection_pool
     connection = pool.get_connection()
     try:
-        connection.send_packed_command(list(scripts))
+        sent = 0
+        for script in scripts:
+            # Redis works on it while the next one is packed. Answers are short: they can wait in the socket.
+            connection.send_packed_command([script], check_health=sent == 0)
+            sent += 1
         answers: list[int] = []
         refused: exceptions.ResponseError | None = None
-        for _ in scripts:
+        for _ in range(sent):
             try:
                 answers.append(connection.read_response())
             except exceptions.ResponseError as error:
