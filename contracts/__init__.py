@@ -1,6 +1,7 @@
 """What the parts of Backdrop agree on: words, ids, formats, keys, limits, errors, time."""
 
 from contracts import keys
+from contracts.activity import ACTIVITY_FORMAT, ACTIVITY_SCHEMA, ACTIVITY_VIEW, ActivityRules
 from contracts.blobs import (
     CountKey,
     PackBlob,
@@ -60,6 +61,9 @@ from contracts.token import TokenPayload, decode_payload, encode_payload
 from contracts.write_plan import WritePlan
 
 __all__ = [
+    "ACTIVITY_FORMAT",
+    "ACTIVITY_SCHEMA",
+    "ACTIVITY_VIEW",
     "CLICK",
     "CONTEXT_SCALE",
     "DEFAULT_FLUSH_MS",
@@ -71,6 +75,7 @@ __all__ = [
     "ORIGINAL_ARM",
     "POLICIES",
     "RANDOM",
+    "ActivityRules",
     "BackdropError",
     "Bias",
     "Clock",
