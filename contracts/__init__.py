@@ -1,7 +1,7 @@
 """What the parts of Backdrop agree on: words, ids, formats, keys, limits, errors, time."""
 
 from contracts import keys
-from contracts.activity import ACTIVITY_FORMAT, ACTIVITY_SCHEMA, ACTIVITY_VIEW, ActivityRules
+from contracts.activity import ACTIVITY_FEATURES, ACTIVITY_FORMAT, ACTIVITY_SCHEMA, ACTIVITY_VIEW, ActivityRules
 from contracts.blobs import (
     CountKey,
     PackBlob,
@@ -61,6 +61,7 @@ from contracts.token import TokenPayload, decode_payload, encode_payload
 from contracts.write_plan import WritePlan
 
 __all__ = [
+    "ACTIVITY_FEATURES",
     "ACTIVITY_FORMAT",
     "ACTIVITY_SCHEMA",
     "ACTIVITY_VIEW",

@@ -1,6 +1,8 @@
 """Recent user activity: the rows that streams write online and offline, and the times that they go by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -9,6 +11,10 @@ from contracts.lineage import LineageSettings
 
 ACTIVITY_VIEW = "user_activity"
 ACTIVITY_FORMAT = "activity/1"
+# Feature -> Feast's type.
+ACTIVITY_FEATURES: Mapping[str, str] = MappingProxyType(
+    {"recent_impressions": "INT64", "recent_clicks": "INT64", "recent_ctr": "FLOAT"}
+)
 # The first column is the entity; types are those of the Feast view.
 ACTIVITY_SCHEMA = pa.schema(
     [

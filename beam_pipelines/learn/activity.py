@@ -63,12 +63,17 @@ class ActivityRows:
         kept = np.sort(len(self) - 1 - first)
         return ActivityRows(self.users.take(pa.array(kept)), self.shown[kept], self.clicked[kept], self.at_ms[kept])
 
-    def table(self) -> pa.Table:
-        """As a table of ``ACTIVITY_SCHEMA``, by time and user."""
+    @property
+    def ctr(self) -> NDArray[np.float32]:
+        """Clicks by impression (n,); 0 where there is none."""
         ctr = np.zeros(len(self), dtype=np.float32)
         np.divide(self.clicked, self.shown, out=ctr, where=self.shown > 0, casting="same_kind")
+        return ctr
+
+    def table(self) -> pa.Table:
+        """As a table of ``ACTIVITY_SCHEMA``, by time and user."""
         times = pa.array(self.at_ms * 1000).cast(ACTIVITY_SCHEMA.field("event_timestamp").type)
-        arrays = [self.users, pa.array(self.shown), pa.array(self.clicked), pa.array(ctr), times]
+        arrays = [self.users, pa.array(self.shown), pa.array(self.clicked), pa.array(self.ctr), times]
         found = pa.Table.from_arrays(arrays, schema=ACTIVITY_SCHEMA)
         return found.sort_by([("event_timestamp", "ascending"), ("user", "ascending")])
 
