@@ -83,11 +83,12 @@ def features(
     profiles: Annotated[Path | None, typer.Option(help="Folder of the profiles' Parquet files.")] = None,
 ) -> None:
     """Register the feature repository, load the profiles into Redis and compile what serving reads."""
-    from feature_repo import apply_and_materialize, compile_features
+    from feature_repo import apply_and_materialize, compile_features, compile_writes, gather_activity
 
     settings = _settings(home, redis_url)
     repo = settings.features.repo
     folder = (profiles or settings.profiles).resolve()
+    gather_activity(folder, wiring.activity_tables(settings))
     store_file = apply_and_materialize(
         repo,
         redis_url=settings.redis_url,
@@ -102,6 +103,7 @@ def features(
         plan_path=settings.plan_path,
         schema_path=settings.schema_path,
     )
+    compile_writes(repo, store_file=store_file, path=settings.write_plan_path)
     typer.echo(f"features are loaded; contexts have {schema.d} entries (schema {schema.hash[:12]})")
     typer.echo(f"for the feast command: export FEAST_FS_YAML_FILE_PATH={store_file} BACKDROP_FEATURES_DIR={folder}")
 

@@ -86,6 +86,8 @@ class LearnSection(_Section):
     )
     archive: bool = Field(True, description="Copy the event log to Parquet in the object store.")
     trim: bool = Field(True, description="Where there is an archive, trim the event log below it once a minute.")
+    activity: bool = Field(True, description="Publish recent user activity, online and for training.")
+    activity_flush_ms: int = Field(1000, ge=10, description="Interval of log time at which activity is published.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of the learner's /metrics, such as 9108; 0: none.")
     metrics_host: str = Field("127.0.0.1", description="Address that /metrics listens on.")
 
@@ -106,6 +108,7 @@ class FeaturesSection(_Section):
 
     repo: Path = Field(_PROJECT / "feature_repo", description="Folder with feature_store.yaml.")
     context: Path = Field(_PROJECT / "feature_repo/context.yaml", description="Context schema, YAML.")
+    activity_days: int = Field(30, ge=1, description="How much user activity `backdrop features` gathers, days.")
 
 
 class Settings(BaseSettings):
@@ -182,6 +185,11 @@ class Settings(BaseSettings):
     def plan_path(self) -> Path:
         """The compiled read plan."""
         return self.home / "features" / "plan.json"
+
+    @property
+    def write_plan_path(self) -> Path:
+        """The compiled write plan."""
+        return self.home / "features" / "stream.json"
 
     @property
     def schema_path(self) -> Path:

@@ -3,6 +3,7 @@
 ``stores.objects_gcs`` is not imported here: only ``open_objects("gs://…")`` needs Google's client library.
 """
 
+from stores.activity import read_activity, write_activity
 from stores.archive import (
     ArchivedRange,
     archived_ranges,
@@ -73,9 +74,11 @@ __all__ = [
     "encode_ref",
     "find_redis_server",
     "open_objects",
+    "read_activity",
     "read_archive",
     "translated",
     "trim_safely",
     "union_entries",
+    "write_activity",
     "write_archive",
 ]
