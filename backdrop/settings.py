@@ -17,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from contracts import LineageSettings, SettingsError, gamma_of
+from contracts import DEFAULT_ACTIVITY_FLUSH_MS, LineageSettings, SettingsError, gamma_of
 
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -87,7 +87,9 @@ class LearnSection(_Section):
     archive: bool = Field(True, description="Copy the event log to Parquet in the object store.")
     trim: bool = Field(True, description="Where there is an archive, trim the event log below it once a minute.")
     activity: bool = Field(True, description="Publish recent user activity, online and for training.")
-    activity_flush_ms: int = Field(1000, ge=10, description="Interval of log time at which activity is published.")
+    activity_flush_ms: int = Field(
+        DEFAULT_ACTIVITY_FLUSH_MS, ge=10, description="Interval of log time at which activity is published."
+    )
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of the learner's /metrics, such as 9108; 0: none.")
     metrics_host: str = Field("127.0.0.1", description="Address that /metrics listens on.")
 

@@ -5,9 +5,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from benchmarks.drain import RATE, Drained, drain, fill
+from benchmarks.drain import Drained, drain, fill
 from benchmarks.job import bench
-from benchmarks.report import Row, at_least
+from benchmarks.report import Row
 from contracts import (
     ACTIVITY_FEATURES,
     ACTIVITY_VIEW,
@@ -46,9 +46,10 @@ def rows() -> Iterator[Row]:
                 drained.append(drain(place, fill(place, FACTS), activity=activity))
                 if activity:
                     with connect(place.url) as client:
-                        users = sum(1 for key in command(client, "KEYS", "*") if key.endswith(b"benchmark"))
+                        # Feast's keys end with the project's name, ours begin with "bd:".
+                        users = sum(not key.startswith(b"bd:") for key in command(client, "KEYS", "*"))
     off, on = (statistics.median(each.rate for each in drained) for drained in found.values())
     note = f"d = 32, 50 arms; medians of {ROUNDS} rounds in turn"
     yield Row(f"drain {FACTS:,} facts without activity", off, "facts/s", note=note)
-    yield at_least(f"drain {FACTS:,} facts with activity", on, "facts/s", RATE, note=f"{users:,} users have a row")
+    yield Row(f"drain {FACTS:,} facts with activity", on, "facts/s", note=f"{users:,} rows online")
     yield Row("with activity over without", on / off, "times")

@@ -1,7 +1,14 @@
 """What the parts of Backdrop agree on: words, ids, formats, keys, limits, errors, time."""
 
 from contracts import keys
-from contracts.activity import ACTIVITY_FEATURES, ACTIVITY_FORMAT, ACTIVITY_SCHEMA, ACTIVITY_VIEW, ActivityRules
+from contracts.activity import (
+    ACTIVITY_FEATURES,
+    ACTIVITY_FORMAT,
+    ACTIVITY_SCHEMA,
+    ACTIVITY_VIEW,
+    DEFAULT_ACTIVITY_FLUSH_MS,
+    ActivityRules,
+)
 from contracts.blobs import (
     CountKey,
     PackBlob,
@@ -67,6 +74,7 @@ __all__ = [
     "ACTIVITY_VIEW",
     "CLICK",
     "CONTEXT_SCALE",
+    "DEFAULT_ACTIVITY_FLUSH_MS",
     "DEFAULT_FLUSH_MS",
     "FRESH_ARM",
     "IMPRESSION",

@@ -11,6 +11,7 @@ from contracts.lineage import LineageSettings
 
 ACTIVITY_VIEW = "user_activity"
 ACTIVITY_FORMAT = "activity/1"
+DEFAULT_ACTIVITY_FLUSH_MS = 2_000
 # Feature -> Feast's type.
 ACTIVITY_FEATURES: Mapping[str, str] = MappingProxyType(
     {"recent_impressions": "INT64", "recent_clicks": "INT64", "recent_ctr": "FLOAT"}
@@ -40,7 +41,7 @@ class ActivityRules:
 
     bucket_ms: int
     closed: int
-    flush_ms: int = 1_000
+    flush_ms: int = DEFAULT_ACTIVITY_FLUSH_MS
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

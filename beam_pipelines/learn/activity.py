@@ -221,7 +221,7 @@ def _fresh(
     _, once = np.unique(2 * run + kinds, return_index=True)
     unseen, shown = np.zeros(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
     after = dict(seen)
-    # Of whole windows: a handful.
+    # A handful.
     for bucket in np.unique(buckets[rows[once]]).tolist():
         here = once[buckets[rows[once]] == bucket]
         known = after.get(bucket, IdentitySet())
@@ -265,8 +265,9 @@ def _open_rows(
     last = np.flatnonzero(np.append((code[1:] != code[:-1]) | (due_ms[1:] != due_ms[:-1]), True)[: len(code)])
     last = last[np.argsort(due_ms[last], kind="stable")]
     rows = ActivityRows(users.take(pa.array(code[last])), sums[0][last], sums[1][last], due_ms[last])
-    np.add.at(shown, (places, codes), events.shown)
-    np.add.at(clicked, (places, codes), events.clicked)
+    cells = places * len(users) + codes
+    shown += np.bincount(cells[events.shown], minlength=shown.size).reshape(shape)
+    clicked += np.bincount(cells[events.clicked], minlength=clicked.size).reshape(shape)
     kept = (*state.rows, rows) if len(rows) else state.rows
     return replace(state, users=users, buckets=buckets, shown=shown, clicked=clicked, rows=kept), rows
 

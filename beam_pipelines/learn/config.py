@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from contracts import (
     ACTIVITY_FEATURES,
     ACTIVITY_VIEW,
+    DEFAULT_ACTIVITY_FLUSH_MS,
     DEFAULT_FLUSH_MS,
     LineageSettings,
     SettingsError,
@@ -30,7 +31,7 @@ class ActivityConfig:
 
     plan: str
     objects_uri: str
-    flush_ms: int = 1_000
+    flush_ms: int = DEFAULT_ACTIVITY_FLUSH_MS
 
     def __post_init__(self) -> None:
         """Refuse a plan whose view is not the one that is written.

@@ -76,7 +76,7 @@ def test_rows_are_the_oracles_through_failures_crashes_and_two_learners(
 @pytest.fixture
 def world(redis_client: redis.Redis, redis_server: EmbeddedRedis, tmp_path: Path) -> World:
     """Buckets of 10 s, two closed ones are summed; log time begins with the first."""
-    config = ActivityConfig(PLAN.to_json().decode(), str(tmp_path))
+    config = ActivityConfig(PLAN.to_json().decode(), str(tmp_path), 1_000)
     found = World(redis_server.url, redis_client, settings_of(), MemoryLog(2), random.Random(1), activity=config)
     found.log.log_ms = T0
     found.start()
