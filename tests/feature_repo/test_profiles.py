@@ -5,7 +5,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts import InvalidInputError, SetupError
-from feature_repo import PROFILE_SCHEMAS, connection_string, write_profiles, write_store_config
+from feature_repo import (
+    PROFILE_SCHEMAS,
+    connection_string,
+    load_aggregates,
+    stats_schemas,
+    write_profiles,
+    write_store_config,
+)
 from tests.feature_repo import profiles
 from tests.feature_repo.conftest import NOW, REPO
 
@@ -28,7 +35,8 @@ def test_the_schemas_are_those_of_the_definitions() -> None:
     from feature_repo import definitions
 
     kinds = {"STRING": pa.string(), "FLOAT": pa.float32(), "INT64": pa.int64()}
-    for view, schema in PROFILE_SCHEMAS.items():
+    stats = stats_schemas(load_aggregates(REPO / "aggregates.yaml"))
+    for view, schema in {**PROFILE_SCHEMAS, **stats}.items():
         fields = getattr(definitions, view).schema
         offered = {field.name: kinds[field.dtype.to_value_type().name] for field in fields}
         wanted = dict(zip(schema.names[1:-1], schema.types[1:-1], strict=True))
