@@ -76,7 +76,7 @@ def _run(config: AggregateConfig, slices: list[Slice], tell: Tell | None) -> dic
         result: Any = pipeline.run()
         result.wait_until_finish()
     counters = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
-    return {counter.key.metric.name: int(counter.result) for counter in counters}
+    return {counter.key.metric.name: int(counter.result or 0) for counter in counters}
 
 
 @contextmanager
