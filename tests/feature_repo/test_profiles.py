@@ -50,6 +50,7 @@ def test_bad_tables_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
         (good.drop_columns(["width"]), r"has no columns \['width'\]"),
         (good.set_column(1, "width", pa.array(["wide"] * len(good))), "cannot be cast"),
         (good.set_column(0, "placement", pa.array(["a", None, "b"])), "1 rows without placement"),
+        (pa.concat_tables([good, good.slice(1, 1)]), "1 entities with several rows of one time, such as .*'square'"),
     ):
         with pytest.raises(InvalidInputError, match=words):
             write(tmp_path / "out", placement=table)
