@@ -37,7 +37,8 @@ NAMESPACE = "backdrop.features"
 SHOWN, CLICKED, ROWS, FACTS = "shown", "clicked", "rows_", "facts_"
 # Entities are spread over so many parts by name: no element holds them all.
 _PARTS = 16
-_MERGED_AT_ONCE = 16
+# More at once would be faster, and hold more.
+_MERGED_AT_ONCE = 4
 _ITEMS = "item_profile.parquet"
 
 
