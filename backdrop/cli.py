@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from backdrop import doctor as doctor_module
-from backdrop import lineage_commands, wiring
+from backdrop import features_command, lineage_commands, wiring
 from backdrop.evaluate_command import evaluate
-from backdrop.features_command import features
 from backdrop.logging import configure_logging
 from backdrop.model_commands import register
 from backdrop.options import Home, LineageId, RedisUrl
@@ -76,7 +75,7 @@ def redis(
         ending.wait()
 
 
-app.command()(features)
+app.command()(features_command.features)
 
 
 @app.command()
