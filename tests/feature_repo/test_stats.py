@@ -1,5 +1,6 @@
 """From the event log to the online store: real log, real job, real Feast, and the reader gets what was counted."""
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,17 @@ from typer.testing import CliRunner
 from backdrop.cli import app
 from backdrop.wiring import find_prism
 from beam_pipelines.features import AggregateConfig, run
-from contracts import BackdropError, ContextSchema, Fact, GapError, InvalidInputError, LogEntry, Position, ReadPlan
+from contracts import (
+    BackdropError,
+    ContextSchema,
+    Fact,
+    GapError,
+    InvalidInputError,
+    LineageSettings,
+    LogEntry,
+    Position,
+    ReadPlan,
+)
 from feature_repo import Aggregates, add_stats, ensure_stats, load_aggregates, stats_schemas, write_profiles
 from stores import (
     ArmStatus,
@@ -171,6 +182,24 @@ def test_a_repeated_run_changes_nothing_and_a_later_one_adds(
     kept = run(config_of(log_redis.url, tmp_path, now_ms + 1, keep_days=1 / 24))
     assert kept.rows["user_stats"] == 2
     assert len(pq.read_table(tmp_path / "profiles/user_stats.parquet")) == 4
+
+
+def test_the_live_log_counts_once_its_windows_are_complete(
+    log_redis: EmbeddedRedis, client: redis.Redis, tmp_path: Path
+) -> None:
+    log, rules = RedisEventLog(client, PARTITIONS), LineageSettings("s", 3, 500, 500, 200)
+    shop(tmp_path / "profiles", datetime.now(UTC))
+    now_ms = log.clock_ms()
+    shown = visit(now_ms, 1, "u1", "arm-0")
+    # A duplicate in the other partition, and a click too long after its decision.
+    append(log, 0, [shown, click_on(shown, now_ms + 501)])
+    append(log, 1, [shown])
+    assert run(config_of(log_redis.url, tmp_path, now_ms + 1, rules=rules, archive_uri="")).shown == 0
+    while log.clock_ms() < now_ms + 1_200:
+        time.sleep(0.05)
+    report = run(config_of(log_redis.url, tmp_path, log.clock_ms(), rules=rules, archive_uri=""))
+    assert (report.shown, report.clicked) == (1, 0)
+    assert {name: count for name, count in report.facts.items() if count} == {"counting": 2, "unattributed": 1}
 
 
 @pytest.mark.slow
