@@ -28,7 +28,7 @@ from serving.facts import warm_up
 from serving.gather import Gatherer
 from serving.health import HealthRoutes
 from serving.http import Route, Router
-from serving.keyring import KeyRing, ensure_keyring
+from serving.keyring import KeyRing, KeyRingWatch, ensure_keyring
 from serving.media import MediaRoute
 from serving.memory import SlotMemory
 from serving.metrics import Metrics
@@ -98,10 +98,13 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         policies = PolicyTable(AsyncPolicyStore(calm))
         packs = PackTable(pack_store, policies, metrics, clock)
         clock_check = ClockCheck(log, clock, metrics, limit_ms=config.grace_ms // 2)
+        sealer = TokenSealer(preloaded.ring, clock)
+        keys = KeyRingWatch(config.keyring_path, preloaded.ring, clock, sealer.use)
         refreshers = (
             Refresher("policy", policies.refresh, config.refresh_ms / 1000, metrics),
             Refresher("packs", packs.refresh, config.refresh_ms / 1000, metrics),
             Refresher("clock", clock_check.refresh, config.clock_check_ms / 1000, metrics),
+            Refresher("keys", keys.refresh, config.refresh_ms / 1000, metrics),
         )
         cap = Cap(config.cap_impressions, config.cap_window_ms) if config.cap_impressions else None
         caps = None if cap is None else _cap_writer(config, cap, AsyncShownStore(calm), metrics)
@@ -117,7 +120,6 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
             placement_columns=_placement_columns(preloaded),
             cap=cap,
         )
-        sealer = TokenSealer(preloaded.ring, clock)
         studio = _studio(config, preloaded, packs, clock) if config.studio else None
         decider = Decider(
             config,
