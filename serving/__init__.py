@@ -4,13 +4,18 @@ from serving.app import App, create_app
 from serving.config import ServerConfig
 from serving.keyring import KeyRing, ensure_keyring, load_keyring, new_keyring, rotate_keyring, save_keyring
 from serving.runner import serve
+from serving.supervisor import Supervisor, WorkerState
 from serving.tokens import TokenSealer
+from serving.worker import Place, work
 
 __all__ = [
     "App",
     "KeyRing",
+    "Place",
     "ServerConfig",
+    "Supervisor",
     "TokenSealer",
+    "WorkerState",
     "create_app",
     "ensure_keyring",
     "load_keyring",
@@ -18,4 +23,5 @@ __all__ = [
     "rotate_keyring",
     "save_keyring",
     "serve",
+    "work",
 ]

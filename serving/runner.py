@@ -1,14 +1,16 @@
-"""Runs the server: one process, one port, until it is told to end."""
+"""Runs the server: one process, until it is told to end; alone, or as one of several on a port."""
 
 import gc
 import signal
 import socket
 import threading
+import time
+from types import FrameType
 
 import uvicorn
 
 from contracts import SetupError
-from serving.app import create_app
+from serving.app import App, create_app
 from serving.config import ServerConfig
 
 _BACKLOG = 2048
@@ -24,25 +26,19 @@ def serve(config: ServerConfig) -> None:
         StoreError: never for Redis being away: the server starts, answers, and waits for it.
     """
     app = create_app(config)
-    listener = _listen(config.host, config.port)
+    run_app(config, app, listen(config.host, config.port))
+
+
+def run_app(config: ServerConfig, app: App, listener: socket.socket) -> None:
+    """Serve ``app`` on a listening socket until SIGTERM or SIGINT.
+
+    Raises:
+        SetupError: if the server does not start.
+    """
     # What is loaded now stays: the collector need not look at it again while requests wait.
     gc.collect()
     gc.freeze()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            loop="uvloop",
-            ws="none",
-            lifespan="on",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_keep_alive=_IDLE_S,
-            timeout_graceful_shutdown=max(1, config.drain_ms // 1000),
-        )
-    )
+    server = _Server(config, app)
     if threading.current_thread() is threading.main_thread():
         # A signal may come before uvicorn listens for it, and uvicorn raises it again when it is done.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,7 +49,12 @@ def serve(config: ServerConfig) -> None:
         raise SetupError(message)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket.
+
+    Raises:
+        SetupError: if the port is taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -66,3 +67,43 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.listen(_BACKLOG)
     listener.setblocking(False)
     return listener
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which at the first signal says for a while that it will end before it does."""
+
+    def __init__(self, config: ServerConfig, app: App) -> None:
+        """Serve ``app`` as ``config`` says."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="uvloop",
+                ws="none",
+                lifespan="on",
+                interface="asgi3",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_keep_alive=_IDLE_S,
+                timeout_graceful_shutdown=max(1, config.drain_ms // 1000),
+            )
+        )
+        self._app = app
+        self._notice_s = config.drain_notice_ms / 1000
+        self._end_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; a second signal ends the notice."""
+        self._app.drain()
+        if self._notice_s and self._end_at is None:
+            self._captured_signals.append(sig)
+            self._end_at = time.monotonic() + self._notice_s
+            return
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look ten times a second whether it is time to end."""
+        if self._end_at is not None and time.monotonic() >= self._end_at:
+            self.should_exit = True
+        return await super().on_tick(counter)

@@ -26,7 +26,7 @@ from serving.decide import Decider
 from serving.events import EventRoutes
 from serving.facts import warm_up
 from serving.gather import Gatherer
-from serving.health import HealthRoutes
+from serving.health import HealthRoutes, Life
 from serving.http import Route, Router
 from serving.keyring import KeyRing, KeyRingWatch, ensure_keyring
 from serving.media import MediaRoute
@@ -49,6 +49,9 @@ from stores import (
 
 _RESUBSCRIBE_S = 1.0
 _HOT_TIMEOUT_S = 0.25
+_REPORT_S = 0.5
+
+Report = Callable[[dict[str, object]], None]
 
 _log = structlog.get_logger("serving.wiring")
 
@@ -84,7 +87,9 @@ def preload(config: ServerConfig, clock: Clock) -> Preloaded:
 
 
 @contextlib.asynccontextmanager
-async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> AsyncIterator[Router]:
+async def running(
+    config: ServerConfig, preloaded: Preloaded, clock: Clock, life: Life, report: Report | None
+) -> AsyncIterator[Router]:
     """Run a server's background work and yield its routes; on leaving, drain the event buffer and end it all."""
     metrics = preloaded.metrics
     async with contextlib.AsyncExitStack() as stack:
@@ -133,7 +138,7 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
             watch=studio.see if studio else None,
         )
         events = EventRoutes(config, sealer, buffer, clock, metrics)
-        health = HealthRoutes(policies, packs, clock_check, refreshers, buffer, metrics)
+        health = HealthRoutes(policies, packs, clock_check, refreshers, buffer, metrics, life)
 
         await asyncio.gather(*(refresher.round() for refresher in refreshers))
         # Once more, for the arms of the categories that the packs have named.
@@ -143,6 +148,8 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         tasks.append(asyncio.create_task(_listen(pack_store, refreshers[1].hurry), name="pack-listener"))
         if studio is not None:
             tasks.append(asyncio.create_task(studio.run(), name="studio"))
+        if report is not None:
+            tasks.append(asyncio.create_task(_tell(report, health), name="report"))
         if caps is not None:
             tasks.append(asyncio.create_task(caps.run(), name="frequency-cap"))
             stack.push_async_callback(caps.flush)
@@ -208,6 +215,12 @@ async def _listen(store: AsyncPackStore, changed: Callable[[], None]) -> None:
             # The poll goes on meanwhile: a lost subscription costs a second of freshness, nothing else.
             _log.info("pack_subscription_lost", error=str(error))
         await asyncio.sleep(_RESUBSCRIBE_S)
+
+
+async def _tell(report: Report, health: HealthRoutes) -> None:
+    while True:
+        report(health.state())
+        await asyncio.sleep(_REPORT_S)
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:
