@@ -55,6 +55,12 @@ def server_config(settings: Settings) -> "ServerConfig":
         read_deadline_ms=serve.redis_deadline_ms,
         body_limit_bytes=serve.body_limit_bytes,
         studio=serve.studio,
+        workers=serve.workers,
+        cap_impressions=serve.cap_impressions,
+        cap_window_ms=round(serve.cap_window_s * 1000),
+        sync_pixels=serve.sync_pixels,
+        access_log_every=serve.access_log_every,
+        drain_notice_ms=round(serve.drain_notice_s * 1000),
     )
 
 

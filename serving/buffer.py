@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from contracts import Fact, FormatError, Position, StoreError
+from serving.ending import end_tasks
 from serving.facts import Signed, blobs_of
 from serving.metrics import Metrics
 
@@ -124,8 +125,7 @@ class EventBuffer:
         self._wake.set()
         await asyncio.wait([task], timeout=drain_s)
         if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
+            await end_tasks([task])
         if len(self):
             self._metrics.dropped("shutdown", len(self))
             _log.error("facts_lost_at_shutdown", facts=len(self))

@@ -119,7 +119,9 @@ class Gatherer:
                 self._memory.forget(item, placement)
             slots.append(slot)
         # A value past its age is not served: the schema's default stands in, and the decision says so.
+        started = time.perf_counter()
         contexts = self._encoder.encode(row.raw, row.usable)
+        self._metrics.stage("encode", time.perf_counter() - started)
         columns = self._placement_columns
         stale = np.any(row.stale, axis=1) | np.array(row.stale_texts or False, dtype=np.bool_)
         if row.damaged:

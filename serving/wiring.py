@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -23,6 +22,7 @@ from serving.buffer import AsyncLog, EventBuffer
 from serving.capping import Cap, CapWriter
 from serving.config import ServerConfig
 from serving.decide import Decider
+from serving.ending import end_tasks
 from serving.events import EventRoutes
 from serving.facts import warm_up
 from serving.gather import Gatherer
@@ -153,7 +153,7 @@ async def running(
         if caps is not None:
             tasks.append(asyncio.create_task(caps.run(), name="frequency-cap"))
             stack.push_async_callback(caps.flush)
-        stack.push_async_callback(_end, tasks)
+        stack.push_async_callback(end_tasks, tasks)
         stack.push_async_callback(buffer.close, flushing, config.drain_ms / 1000)
         yield Router(
             [
@@ -221,9 +221,3 @@ async def _tell(report: Report, health: HealthRoutes) -> None:
     while True:
         report(health.state())
         await asyncio.sleep(_REPORT_S)
-
-
-async def _end(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
