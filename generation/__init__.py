@@ -2,7 +2,7 @@
 
 from contracts import Prompt
 from generation.backend import Backend, RenderRequest, open_backend
-from generation.catalogue import Catalogue, DeadRow, read_catalogue
+from generation.catalogue import Catalogue, DeadRow, iter_catalogue, read_catalogue
 from generation.composite import ProductChangedError, composite, require_unchanged
 from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Renderer
@@ -48,6 +48,7 @@ __all__ = [
     "decontaminate",
     "encode_jpeg",
     "frame_for",
+    "iter_catalogue",
     "judge_picture",
     "open_backend",
     "original_picture",
