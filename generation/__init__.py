@@ -8,10 +8,11 @@ from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Renderer
 from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
 from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
+from generation.fetch import FetchLimits, PhotoFetcher
 from generation.layout import Placed, frame_for, place
 from generation.matte import decontaminate, refine
 from generation.original import original_picture
-from generation.photo import Photo, decode_photo, read_photo_bytes
+from generation.photo import Photo, PhotoError, decode_photo, read_photo_bytes
 from generation.procedural import ProceduralBackend
 from generation.prompts import TAGS, PromptBook, read_placements, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
@@ -27,8 +28,11 @@ __all__ = [
     "Creative",
     "CutOut",
     "DeadRow",
+    "FetchLimits",
     "MaskError",
     "Photo",
+    "PhotoError",
+    "PhotoFetcher",
     "Placed",
     "ProceduralBackend",
     "ProductChangedError",

@@ -30,6 +30,15 @@ class Photo:
     sha256: str
 
 
+class PhotoError(InvalidInputError):
+    """A photo cannot be had or used: ``reason`` is a short code."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Keep the code beside the sentence."""
+        super().__init__(message)
+        self.reason = reason
+
+
 def read_photo_bytes(uri: str, base: Path) -> bytes:
     """The bytes of a photo at a path (relative to ``base``) or ``file:`` URI.
 
@@ -79,7 +88,8 @@ def decode_photo(data: bytes) -> Photo:
         message = f"image has more than {MAX_PIXELS} pixels: {error}"
         raise InvalidInputError(message) from error
     except UnidentifiedImageError as error:
-        message = f"not an image ({len(data)} bytes that no known format claims)"
+        looks = "text, such as a page or an SVG drawing" if data.lstrip()[:1] == b"<" else "no known format"
+        message = f"not a photo: its {len(data)} bytes are {looks}"
         raise InvalidInputError(message) from error
     except InvalidInputError:
         raise
