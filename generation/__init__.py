@@ -12,6 +12,7 @@ from generation.fetch import FetchLimits, PhotoFetcher
 from generation.layout import Placed, frame_for, place
 from generation.matte import decontaminate, refine
 from generation.original import original_picture
+from generation.photo import MAX_BYTES as MAX_PHOTO_BYTES
 from generation.photo import Photo, PhotoError, decode_photo, read_photo_bytes
 from generation.procedural import ProceduralBackend
 from generation.prompts import TAGS, PromptBook, read_placements, read_prompts
@@ -21,6 +22,7 @@ from generation.specs import placement_of, prompt_of, specs_of
 __all__ = [
     "CONTENT_TYPE",
     "LIMITS",
+    "MAX_PHOTO_BYTES",
     "SUFFIX",
     "TAGS",
     "Backend",

@@ -11,16 +11,25 @@ from typing import Self
 PHOTO = b"\xff\xd8\xff" + bytes(range(256)) * 40
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are what is tested."""
+
+
 class MischiefServer:
-    """Answers by path; ``asked`` counts requests a path, ``at_once`` is the most that were under way together."""
+    """Answers by path, with one of ``files`` or a misdeed.
+
+    ``asked`` counts requests a path, ``at_once`` is the most that were under way together.
+    """
 
     def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
         self.asked: Counter[str] = Counter()
         self.at_once = 0
         self.now = 0
         self.lock = threading.Lock()
         self.ending = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": self}))
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -68,6 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Follow the script of the path; ``number`` says how often it was asked for."""
         if name.startswith("to-"):
             self.reply(302, b"", {"Location": name.removeprefix("to-").replace("_", "/")})
+        elif name in self.state.files:
+            self.reply(200, self.state.files[name])
         elif name in _SCRIPTS:
             _SCRIPTS[name](self, number)
         else:
