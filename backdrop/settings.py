@@ -103,12 +103,16 @@ class LearnSection(_Section):
 class GenerateSection(_Section):
     """The batch job that makes creatives."""
 
-    catalogue: Path = Field(_PROJECT / "demo/catalogue/products.parquet", description="Products, Parquet.")
+    catalogue: Path = Field(
+        _PROJECT / "demo/catalogue/products.parquet",
+        description="Products: Parquet, CSV, TSV, JSON lines, Merchant XML.",
+    )
     prompts: Path = Field(_PROJECT / "demo/catalogue/prompts.yaml", description="Prompts by category, YAML.")
     placements: Path = Field(_PROJECT / "demo/catalogue/placements.yaml", description="Placements, YAML.")
     backend: str = Field("procedural", description="procedural, diffusers, or one from an entry point.")
     model_folder: Path | None = Field(None, description="Local model folder of the diffusers backend.")
     workers: int = Field(2, ge=1, description="Worker processes.")
+    private_hosts: tuple[str, ...] = Field((), description="Hosts with photos whose addresses are not public.")
 
 
 class FeaturesSection(_Section):

@@ -174,6 +174,7 @@ def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dr
         backend=generate.backend,
         backend_options=options,
         workers=generate.workers,
+        private_hosts=generate.private_hosts,
         limit=limit,
         only=only,
         dry_run=dry_run,

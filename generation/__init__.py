@@ -2,16 +2,18 @@
 
 from contracts import Prompt
 from generation.backend import Backend, RenderRequest, open_backend
-from generation.catalogue import Catalogue, DeadRow, read_catalogue
+from generation.catalogue import Catalogue, DeadRow, iter_catalogue, read_catalogue
 from generation.composite import ProductChangedError, composite, require_unchanged
 from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Renderer
 from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
 from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
+from generation.fetch import FetchLimits, PhotoFetcher
 from generation.layout import Placed, frame_for, place
 from generation.matte import decontaminate, refine
 from generation.original import original_picture
-from generation.photo import Photo, decode_photo, read_photo_bytes
+from generation.photo import MAX_BYTES as MAX_PHOTO_BYTES
+from generation.photo import Photo, PhotoError, decode_photo, read_photo_bytes
 from generation.procedural import ProceduralBackend
 from generation.prompts import TAGS, PromptBook, read_placements, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
@@ -20,6 +22,7 @@ from generation.specs import placement_of, prompt_of, specs_of
 __all__ = [
     "CONTENT_TYPE",
     "LIMITS",
+    "MAX_PHOTO_BYTES",
     "SUFFIX",
     "TAGS",
     "Backend",
@@ -27,8 +30,11 @@ __all__ = [
     "Creative",
     "CutOut",
     "DeadRow",
+    "FetchLimits",
     "MaskError",
     "Photo",
+    "PhotoError",
+    "PhotoFetcher",
     "Placed",
     "ProceduralBackend",
     "ProductChangedError",
@@ -48,6 +54,7 @@ __all__ = [
     "decontaminate",
     "encode_jpeg",
     "frame_for",
+    "iter_catalogue",
     "judge_picture",
     "open_backend",
     "original_picture",

@@ -30,33 +30,42 @@ class Photo:
     sha256: str
 
 
+class PhotoError(InvalidInputError):
+    """A photo cannot be had or used: ``reason`` is a short code."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Keep the code beside the sentence."""
+        super().__init__(message)
+        self.reason = reason
+
+
 def read_photo_bytes(uri: str, base: Path) -> bytes:
     """The bytes of a photo at a path (relative to ``base``) or ``file:`` URI.
 
     Raises:
-        InvalidInputError: missing, too large, or of a scheme that is not read yet.
+        PhotoError: ``no_image`` (missing, or a URI of another scheme) or ``bad_image`` (too large).
     """
     try:
         parts = urlsplit(uri)
     except ValueError as error:
         message = f"image_uri {uri!r} is no path and no URI ({error})"
-        raise InvalidInputError(message) from error
+        raise PhotoError(message, "no_image") from error
     if "\0" in unquote(uri):
         message = f"image_uri {uri!r} holds a NUL character, which no path can"
-        raise InvalidInputError(message)
+        raise PhotoError(message, "no_image")
     if parts.scheme not in {"", "file"}:
-        message = f"image_uri {uri!r}: scheme {parts.scheme!r} is not supported, use a path or a file: URI"
-        raise InvalidInputError(message)
+        message = f"image_uri {uri!r}: scheme {parts.scheme!r} is not supported: use a path or file, http, https, gs"
+        raise PhotoError(message, "no_image")
     path = base / (unquote(parts.path) if parts.scheme else uri)
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
             message = f"image {uri!r} has {size} bytes, the limit is {MAX_BYTES}"
-            raise InvalidInputError(message)
+            raise PhotoError(message, "bad_image")
         return path.read_bytes()
     except OSError as error:
         message = f"image {uri!r} cannot be read ({error.strerror}): check image_uri"
-        raise InvalidInputError(message) from error
+        raise PhotoError(message, "no_image") from error
 
 
 def decode_photo(data: bytes) -> Photo:
@@ -79,7 +88,8 @@ def decode_photo(data: bytes) -> Photo:
         message = f"image has more than {MAX_PIXELS} pixels: {error}"
         raise InvalidInputError(message) from error
     except UnidentifiedImageError as error:
-        message = f"not an image ({len(data)} bytes that no known format claims)"
+        looks = "text, such as a page or an SVG drawing" if data.lstrip()[:1] == b"<" else "no known format"
+        message = f"not a photo: its {len(data)} bytes are {looks}"
         raise InvalidInputError(message) from error
     except InvalidInputError:
         raise

@@ -16,7 +16,8 @@ class GenerateConfig:
     them, ``redis_url`` the creative index ("" publishes nothing). ``only`` keeps products whose item id or
     category is named, and prompts whose arm is named, if any is; ``limit`` keeps the first products (0: all).
     ``workers`` is the number of processes; ``rows_per_part`` how many pictures a manifest file holds at most;
-    ``runner_options`` are Beam's own flags, used in place of the in-process runner when they name a runner.
+    ``runner_options`` are Beam's own flags, used in place of the in-process runner when they name a runner. Photos
+    at addresses that are not public are fetched only from ``private_hosts``.
     """
 
     catalogue: str
@@ -35,6 +36,7 @@ class GenerateConfig:
     dry_run: bool = False
     rows_per_part: int = 64
     runner_options: tuple[str, ...] = ()
+    private_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot work.
@@ -56,7 +58,7 @@ class GenerateConfig:
     def from_json(cls, text: str) -> "GenerateConfig":
         """Read what ``to_json`` wrote."""
         plain = json.loads(text)
-        for name in ("only", "runner_options"):
+        for name in ("only", "runner_options", "private_hosts"):
             plain[name] = tuple(plain[name])
         return cls(**plain)
 

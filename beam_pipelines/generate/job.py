@@ -13,11 +13,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines.generate.config import GenerateConfig, GenerateReport, Progress
 from beam_pipelines.generate.manifest import read_manifest, write_dead
+from beam_pipelines.generate.photos import PhotoSource
 from beam_pipelines.generate.plan import Plan, make_plan
 from beam_pipelines.generate.publish import publish, references, tags_of
 from beam_pipelines.generate.render import NAMESPACE, WORKER_MARK, GenerateCreatives, RenderSettings
 from contracts import BackdropError
-from generation import check_weights, open_backend
+from generation import FetchLimits, PhotoFetcher, check_weights, open_backend
 from stores import CreativeIndex, ObjectStore, PolicyStore, connect, open_objects
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -37,7 +38,9 @@ def run_job(config: GenerateConfig, tell: Tell, progress_folder: str = "") -> Ge
     tell(Progress(0, 0, "planning"))
     objects = open_objects(config.objects_uri, config.media_base_url)
     backend = open_backend(config.backend, config.backend_options)
-    plan = make_plan(config, backend, read_manifest(objects), objects.list("creatives/"))
+    fetcher = PhotoFetcher(FetchLimits(private_hosts=config.private_hosts))
+    photos = PhotoSource(None if config.dry_run else objects, fetcher)
+    plan = make_plan(config, backend, photos, read_manifest(objects), objects.list("creatives/"))
     counts: dict[str, int] = {}
     for row in plan.dead:
         counts[_DEAD + row.reason] = counts.get(_DEAD + row.reason, 0) + 1

@@ -1,6 +1,5 @@
 """What is to be made: all specs of the catalogue minus those whose picture and manifest row exist."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -8,13 +7,14 @@ from pathlib import Path
 
 from beam_pipelines.generate.config import GenerateConfig
 from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow, path_of
+from beam_pipelines.generate.photos import PhotoSource
 from contracts import CreativeSpec, InvalidInputError, Product
 from generation import (
     Backend,
+    PhotoError,
     Prompt,
     PromptBook,
     read_catalogue,
-    read_photo_bytes,
     read_placements,
     read_prompts,
     specs_of,
@@ -23,11 +23,15 @@ from generation import (
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One product with the specs that are to be made of it: one element of the job."""
+    """One product with the specs that are to be made of it: one element of the job.
+
+    Its photo is the object ``kept`` or, if that is "", the file at ``image_uri`` (relative to ``folder``).
+    """
 
     item_id: str
     image_uri: str
     folder: str
+    kept: str
     specs: tuple[CreativeSpec, ...]
 
     def to_bytes(self) -> bytes:
@@ -42,7 +46,7 @@ class Task:
             CreativeSpec(**{**spec, "tags": tuple((name, tag) for name, tag in spec["tags"])})
             for spec in plain["specs"]
         )
-        return cls(plain["item_id"], plain["image_uri"], plain["folder"], specs)
+        return cls(**{**plain, "specs": specs})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,11 @@ class Plan:
 
 
 def make_plan(
-    config: GenerateConfig, backend: Backend, manifest: Mapping[str, ManifestRow], objects: Iterable[str]
+    config: GenerateConfig,
+    backend: Backend,
+    photos: PhotoSource,
+    manifest: Mapping[str, ManifestRow],
+    objects: Iterable[str],
 ) -> Plan:
     """Plan a run from the input files, the manifest by creative id, and the paths of existing objects.
 
@@ -80,17 +88,15 @@ def make_plan(
     chosen = _chosen(config, catalogue.products, book)
     wanted: list[CreativeSpec] = []
     tasks: list[Task] = []
-    for product in chosen:
-        try:
-            sha256 = hashlib.sha256(read_photo_bytes(product.image_uri, catalogue.folder)).hexdigest()
-        except InvalidInputError as error:
-            dead.append(DeadLetterRow(product.item_id, "no_image", str(error)))
+    for product, photo in photos.find_all(chosen, catalogue.folder):
+        if isinstance(photo, PhotoError):
+            dead.append(DeadLetterRow(product.item_id, photo.reason, str(photo)))
             continue
-        specs = specs_of(product, sha256, _prompts(config, book, product.category), placements, backend)
+        specs = specs_of(product, photo.sha256, _prompts(config, book, product.category), placements, backend)
         missing = tuple(s for s in specs if s.creative_id not in manifest or path_of(s) not in existing)
         wanted += specs
         if missing:
-            tasks.append(Task(product.item_id, product.image_uri, str(catalogue.folder), missing))
+            tasks.append(Task(product.item_id, product.image_uri, str(catalogue.folder), photo.kept, missing))
     return Plan(tuple(wanted), tuple(tasks), tuple(dead))
 
 

@@ -18,6 +18,7 @@ from generation import (
     CONTENT_TYPE,
     Creative,
     MaskError,
+    PhotoError,
     RembgSegmenter,
     Renderer,
     Segmenter,
@@ -47,13 +48,14 @@ class RenderSettings:
     progress: str = ""
 
 
-def make_creatives(task: Task, segmenter: Segmenter, renderer: Renderer) -> Iterator[Creative]:
+def make_creatives(task: Task, segmenter: Segmenter, renderer: Renderer, objects: ObjectStore) -> Iterator[Creative]:
     """The creatives of one product, as they are finished; the product is cut out once.
 
     Raises:
         InvalidInputError: if the photo cannot be used (``MaskError`` if it shows no product that can be cut out).
     """
-    photo = decode_photo(read_photo_bytes(task.image_uri, Path(task.folder)))
+    data = objects.get(task.kept) if task.kept else read_photo_bytes(task.image_uri, Path(task.folder))
+    photo = decode_photo(data)
     cutout = cut_out(photo, segmenter)
     yield from renderer.originals(photo, [spec for spec in task.specs if spec.is_original])
     yield from renderer.painted(cutout, [spec for spec in task.specs if not spec.is_original])
@@ -61,7 +63,7 @@ def make_creatives(task: Task, segmenter: Segmenter, renderer: Renderer) -> Iter
 
 def dead_letter(item_id: str, error: Exception) -> DeadLetterRow:
     """Why a product got no (more) pictures."""
-    if isinstance(error, MaskError):
+    if isinstance(error, MaskError | PhotoError):
         return DeadLetterRow(item_id, error.reason, str(error))
     if isinstance(error, InvalidInputError):
         return DeadLetterRow(item_id, "bad_image", str(error))
@@ -91,7 +93,7 @@ class RenderProduct(beam.DoFn):
     def process(self, element: bytes) -> Iterable[Any]:
         """Make and store the pictures of one product."""
         task = Task.from_bytes(element)
-        creatives = make_creatives(task, self._segmenter, self._renderer)
+        creatives = make_creatives(task, self._segmenter, self._renderer, self._objects)
         try:
             for creative in creatives:
                 self._store(creative)

@@ -41,10 +41,12 @@ def test_bad_rows_become_dead_rows_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_catalogue_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("hello")
+    (tmp_path / "text.parquet").write_text("hello")
     with pytest.raises(InvalidInputError, match="cannot be read"):
-        read_catalogue(tmp_path / "text", ["seating"])
+        read_catalogue(tmp_path / "text.parquet", ["seating"])
     with pytest.raises(InvalidInputError, match="cannot be read"):
-        read_catalogue(tmp_path / "absent", ["seating"])
+        read_catalogue(tmp_path / "absent.csv", ["seating"])
+    with pytest.raises(InvalidInputError, match=r"suffix '\.doc' is not known"):
+        read_catalogue(tmp_path / "text.doc", ["seating"])
     with pytest.raises(InvalidInputError, match="lacks the columns"):
         read_catalogue(write(tmp_path / "p.parquet", {"item_id": "a"}), ["seating"])

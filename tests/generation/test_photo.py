@@ -78,9 +78,9 @@ def tiff_with_an_empty_second_page() -> bytes:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "not an image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
-        (b"GIF89a", "not an image|damaged"),
+        (b"", "not a photo"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a photo"),
+        (b"GIF89a", "not a photo|damaged"),
         (encoded(photo_pixels(200, 200), "JPEG")[:1500], "damaged"),
         (encoded(photo_pixels(200, 200), "PNG")[:200], "damaged"),
         (encoded(np.zeros((1, 1, 3), np.uint8)), "at least 32"),

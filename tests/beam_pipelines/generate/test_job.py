@@ -1,6 +1,7 @@
 """The job in one process: bad input, the index, repeats, the gate."""
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,14 @@ from PIL import Image
 from beam_pipelines.generate import GenerateConfig, Progress
 from beam_pipelines.generate.job import run_job
 from beam_pipelines.generate.manifest import read_dead, read_manifest
+from beam_pipelines.generate.photos import PhotoSource
+from beam_pipelines.generate.plan import make_plan
 from beam_pipelines.generate.publish import references
 from contracts import SetupError
+from generation import PhotoFetcher, ProceduralBackend
 from stores import ArmStatus, CreativeIndex, EmbeddedRedis, FileObjectStore, PolicyStore
 from tests.beam_pipelines.generate.shop import PROMPTS, needs_weights, open_shop, row
+from tests.generation.mischief import MischiefServer
 from tests.generation.studio import encoded, photo_pixels
 from tests.generation.test_photo import png_header
 
@@ -154,11 +159,27 @@ def test_flagged_pictures_are_kept_and_not_published(tmp_path: Path) -> None:
     manifest = read_manifest(objects)
     assert {r.arm for r in manifest.values() if r.flagged} == {"oak", "slate"}
     assert {r.reasons for r in manifest.values() if r.flagged} == {("size",)}
-    from beam_pipelines.generate.plan import make_plan
-    from generation import ProceduralBackend
-
-    wanted = make_plan(config, ProceduralBackend(), {}, []).wanted
+    wanted = make_plan(config, ProceduralBackend(), PhotoSource(None, PhotoFetcher()), {}, []).wanted
     assert {arm for refs in references(wanted, manifest, objects).values() for arm in refs} == {"original"}
+
+
+def test_a_feed_with_photos_on_the_web(tmp_path: Path) -> None:
+    with MischiefServer() as server:
+        server.files["stool.png"] = encoded(photo_pixels(200, 200, (150, 30, 60)))
+        names = {"stool": "to-_stool.png", "page": "html", "gone": "404", "loop": "for-ever"}
+        feed = [row(item, image_uri=server.url(path)) for item, path in names.items()]
+        config = open_shop(tmp_path, [row("x")], private_hosts=("127.0.0.1",), catalogue=str(tmp_path / "feed.jsonl"))
+        (tmp_path / "feed.jsonl").write_text("\n".join(json.dumps(entry) for entry in feed))
+        dry = run_job(replace(config, dry_run=True), quiet)
+        assert dry.planned == 6
+        assert not (tmp_path / "objects").exists()
+        report = run_job(config, quiet)
+        assert (report.made, report.dead_letters) == (6, {"bad_image": 1, "no_image": 2})
+        (kept,) = FileObjectStore(tmp_path / "objects").list("photos/")
+        assert FileObjectStore(tmp_path / "objects").get(kept) == server.files["stool.png"]
+        assert run_job(config, quiet).made == 0
+    # The hosts of others' photos are not asked when they are inside.
+    assert run_job(replace(config, private_hosts=()), quiet).dead_letters == {"no_image": 4}
 
 
 def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from beam_pipelines.generate import GenerateConfig, GenerateReport
 from beam_pipelines.generate.manifest import ManifestRow, path_of
+from beam_pipelines.generate.photos import PhotoSource
 from beam_pipelines.generate.plan import Plan, Task, make_plan
 from contracts import InvalidInputError
-from generation import Creative, ProceduralBackend, Verdict
+from generation import Creative, PhotoFetcher, ProceduralBackend, Verdict
 from tests.beam_pipelines.generate.shop import PROMPTS, open_shop, row
 
 ROWS = [
@@ -19,12 +20,14 @@ ROWS = [
     row("x", image_uri="missing.png"),
 ]
 
+FILES = PhotoSource(None, PhotoFetcher())
+
 
 def plan(config: GenerateConfig, made: Plan | None = None, keep: int | None = None) -> Plan:
     """A plan after the first ``keep`` pictures of ``made`` were made."""
     done = [] if made is None else list(made.wanted)[:keep]
     manifest = {spec.creative_id: ManifestRow.of(Creative(spec, b"x", Verdict((), {}), 0)) for spec in done}
-    return make_plan(config, ProceduralBackend(), manifest, [path_of(spec) for spec in done])
+    return make_plan(config, ProceduralBackend(), FILES, manifest, [path_of(spec) for spec in done])
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def test_what_is_missing_is_planned(config: GenerateConfig) -> None:
 def test_a_row_without_its_picture_is_made_again(config: GenerateConfig) -> None:
     first = plan(config)
     manifest = {s.creative_id: ManifestRow.of(Creative(s, b"x", Verdict((), {}), 0)) for s in first.wanted}
-    assert make_plan(config, ProceduralBackend(), manifest, []).planned == first.planned
+    assert make_plan(config, ProceduralBackend(), FILES, manifest, []).planned == first.planned
 
 
 def test_changing_one_prompt_plans_only_that_prompt(config: GenerateConfig) -> None:

@@ -36,7 +36,7 @@ class Stage(RenderProduct):
 def task(folder: Path) -> bytes:
     (folder / "chair.png").write_bytes(encoded(photo_pixels(200, 200, (150, 30, 60))))
     spec = CreativeSpec("chair", "seating", "oak", "square", 120, 120, "0" * 64, "on oak", "", (), "procedural", "r")
-    return Task("chair", "chair.png", str(folder), (spec,)).to_bytes()
+    return Task("chair", "chair.png", str(folder), "", (spec,)).to_bytes()
 
 
 def test_a_product_that_breaks_a_library_is_a_dead_letter(tmp_path: Path) -> None:
