@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from learner import HYBRID, ModelSettings
 if TYPE_CHECKING:
     from beam_pipelines.generate import GenerateConfig
     from beam_pipelines.learn import LearnConfig
-    from serving import ServerConfig
+    from serving import AdminConfig, ServerConfig
 
 _TRIM_INTERVAL_S = 60.0
 _ASK_TIMEOUT_S = 1.0
@@ -62,6 +63,58 @@ def server_config(settings: Settings) -> "ServerConfig":
         access_log_every=serve.access_log_every,
         drain_notice_ms=round(serve.drain_notice_s * 1000),
     )
+
+
+def admin_config(settings: Settings) -> "AdminConfig | None":
+    """Where the admin routes listen and what opens them; None where they are off.
+
+    Raises:
+        SettingsError: if there is no token, others may read its file, or it is too short.
+    """
+    from serving import AdminConfig
+
+    serve = settings.serve
+    if not serve.admin_port:
+        return None
+    token = serve.admin_token.get_secret_value()
+    if serve.admin_token_file is not None:
+        token = _secret_of(serve.admin_token_file)
+    elif not token:
+        message = (
+            f"serve.admin_port = {serve.admin_port} needs a token: set serve.admin_token_file (a file of mode 0600)"
+        )
+        raise SettingsError(message)
+    return AdminConfig(serve.admin_host, serve.admin_port, token)
+
+
+def supervise(settings: Settings, config: "ServerConfig", admin: "AdminConfig | None") -> None:
+    """Run the server in processes of its own, and the admin routes beside them.
+
+    Raises:
+        SetupError: if a port is taken, or a process cannot start.
+    """
+    from backdrop.operations import Operations
+    from serving import Supervisor, admin_server
+
+    supervisor = Supervisor(config, (sys.executable, "-m", "backdrop.serve_worker"))
+    if admin is None:
+        supervisor.run()
+        return
+    operations = Operations(settings.redis_url, settings.partitions)
+    supervisor.run(lambda: admin_server(admin, operations, supervisor.states))
+
+
+def _secret_of(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode & 0o777
+        secret = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"serve.admin_token_file {path} cannot be read ({error})"
+        raise SettingsError(message) from error
+    if mode & 0o077:
+        message = f"serve.admin_token_file {path} has mode {mode:04o}: others may read it, run chmod 600 on it"
+        raise SettingsError(message)
+    return secret
 
 
 def require_partitions(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The HTTP server: decisions, events, health, creatives, studio page (docs/serving.md)."""
 
+from serving.admin import AdminConfig, admin_server
 from serving.app import App, create_app
 from serving.config import ServerConfig
 from serving.keyring import KeyRing, ensure_keyring, load_keyring, new_keyring, rotate_keyring, save_keyring
@@ -9,6 +10,7 @@ from serving.tokens import TokenSealer
 from serving.worker import Place, work
 
 __all__ = [
+    "AdminConfig",
     "App",
     "KeyRing",
     "Place",
@@ -16,6 +18,7 @@ __all__ = [
     "Supervisor",
     "TokenSealer",
     "WorkerState",
+    "admin_server",
     "create_app",
     "ensure_keyring",
     "load_keyring",

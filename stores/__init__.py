@@ -23,6 +23,7 @@ from stores.lineages import Lineage, LineageState, LineageStore, Move
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
 from stores.pack_reader import AsyncPackStore
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
+from stores.progress import Progress, progress_of
 from stores.record_view import PackHead, RecordView
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
 from stores.statistics import CategoryFacts, CategoryState, Delta, StatisticsStore
@@ -55,6 +56,7 @@ __all__ = [
     "OnlineRow",
     "PackHead",
     "PolicyStore",
+    "Progress",
     "RecordView",
     "RedisBinary",
     "RedisEventLog",
@@ -73,6 +75,7 @@ __all__ = [
     "encode_ref",
     "find_redis_server",
     "open_objects",
+    "progress_of",
     "read_archive",
     "shown_counts",
     "shown_request",
