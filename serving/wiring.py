@@ -30,6 +30,7 @@ from serving.keyring import KeyRing, ensure_keyring
 from serving.media import MediaRoute
 from serving.memory import SlotMemory
 from serving.metrics import Metrics
+from serving.openapi import openapi_route
 from serving.refresh import ClockCheck, PackTable, PolicyTable, Refresher
 from serving.studio import Studio, studio_routes
 from serving.tokens import TokenSealer
@@ -137,19 +138,17 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
             tasks.append(asyncio.create_task(studio.run(), name="studio"))
         stack.push_async_callback(_end, tasks)
         stack.push_async_callback(buffer.close, flushing, config.drain_ms / 1000)
-        yield Router(
-            [
-                Route("POST", "/v1/decide", "decide", decider.handle),
-                Route("GET", "/v1/i/", "impression", events.impression),
-                Route("GET", "/v1/c/", "click", events.click),
-                Route("POST", "/v1/events", "events", events.batch),
-                Route("GET", "/media/", "media", MediaRoute(config.objects_root).get),
-                Route("GET", "/healthz", "healthz", health.alive),
-                Route("GET", "/readyz", "readyz", health.ready),
-                Route("GET", "/metrics", "metrics", health.measure),
-                *studio_routes(studio),
-            ]
-        )
+        routes = [
+            Route("POST", "/v1/decide", "decide", decider.handle),
+            Route("GET", "/v1/i/", "impression", events.impression, safe=False),
+            Route("GET", "/v1/c/", "click", events.click, safe=False),
+            Route("POST", "/v1/events", "events", events.batch),
+            Route("GET", "/media/", "media", MediaRoute(config.objects_root).get),
+            Route("GET", "/healthz", "healthz", health.alive),
+            Route("GET", "/readyz", "readyz", health.ready),
+            Route("GET", "/metrics", "metrics", health.measure),
+        ]
+        yield Router([*routes, openapi_route(config, routes), *studio_routes(studio)])
 
 
 def _placement_columns(preloaded: Preloaded) -> list[int]:
