@@ -36,6 +36,7 @@ class ServerConfig:
     folder that ``/media`` serves (None: nothing is served); ``public_base_url`` starts impression and click
     URLs ("" means ``http://host:port``), ``media_base_url`` stands before creative URLs that begin with ``/``.
     Clicks are redirected to an item's own URL or to a request's URL whose host is in ``allowed_hosts``.
+    Scripts of pages of ``cors_origins`` may post events.
     ``remembered_slots`` (item, placement) pairs stay in memory for the times Redis is away.
     """
 
@@ -49,6 +50,7 @@ class ServerConfig:
     media_base_url: str = ""
     public_base_url: str = ""
     allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     partitions: int = 4
     window_ms: int = 300_000
     attribution_ms: int = 1_800_000

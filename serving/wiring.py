@@ -20,6 +20,7 @@ from contracts import (
 from contracts.plan import references_of
 from serving.buffer import AsyncLog, EventBuffer
 from serving.config import ServerConfig
+from serving.cors import cors_routes
 from serving.decide import Decider
 from serving.events import EventRoutes
 from serving.facts import warm_up
@@ -142,7 +143,7 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
             Route("POST", "/v1/decide", "decide", decider.handle),
             Route("GET", "/v1/i/", "impression", events.impression, safe=False),
             Route("GET", "/v1/c/", "click", events.click, safe=False),
-            Route("POST", "/v1/events", "events", events.batch),
+            *cors_routes(Route("POST", "/v1/events", "events", events.batch), config.cors_origins),
             Route("GET", "/media/", "media", MediaRoute(config.objects_root).get),
             Route("GET", "/healthz", "healthz", health.alive),
             Route("GET", "/readyz", "readyz", health.ready),
