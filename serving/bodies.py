@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from contracts.ids import MAX_NAME_CHARS, MAX_USER_CHARS
+from serving.eligibility import MAX_LISTED_ARMS
 from serving.landing import MAX_URL_CHARS
 
 TOKEN_PATTERN = "^[A-Za-z0-9_-]+$"
@@ -59,26 +60,34 @@ PictureUrl = Annotated[
         maxLength=MAX_URL_CHARS,
     ),
 ]
+Arms = Annotated[list[Name], _rule("names of arms", maxItems=MAX_LISTED_ARMS)]
 Flags = Annotated[tuple[str, ...], _rule("what was missing: the table of flags is in docs/serving.md")]
 Count = Annotated[int, _rule("a number of pieces", minimum=0)]
 
 
 class ItemIn(msgspec.Struct, frozen=True):
-    """An item of an ad request; all but ``id`` is for when the stores do not know it."""
+    """An item of an ad request; ``category``, ``image_url`` and ``url`` are for when the stores do not know it.
+
+    ``only_arms`` and ``exclude_arms`` narrow what may be chosen for it.
+    """
 
     id: Name
     category: Name | None = None
     image_url: PictureUrl | None = None
     url: WebUrl | None = None
+    only_arms: Arms | None = None
+    exclude_arms: Arms | None = None
 
 
 class DecideIn(msgspec.Struct, frozen=True):
-    """Body of POST /v1/decide: ``items``, or ``item`` for one."""
+    """Body of POST /v1/decide: ``items``, or ``item`` for one; its own lists of arms hold for every item."""
 
     user: User
     placement: Name
     items: list[ItemIn] | None = None
     item: ItemIn | None = None
+    only_arms: Arms | None = None
+    exclude_arms: Arms | None = None
 
 
 class EventIn(msgspec.Struct, frozen=True):

@@ -77,14 +77,22 @@ class Client:
             base_url=base_url, timeout=timeout_s, limits=_limits(connections), trust_env=False, headers=_HEADERS
         )
 
-    def decide(self, user: str, placement: str, items: Sequence[str | ItemIn]) -> DecideOut:
-        """Decide on up to 100 items.
+    def decide(
+        self,
+        user: str,
+        placement: str,
+        items: Sequence[str | ItemIn],
+        *,
+        only_arms: Sequence[str] | None = None,
+        exclude_arms: Sequence[str] | None = None,
+    ) -> DecideOut:
+        """Decide on up to 100 items, among ``only_arms`` and without ``exclude_arms``.
 
         Raises:
             RefusedError: if the request is wrong, or nothing is known of the items.
             UnreachableError: if no answer came: show what you have.
         """
-        return self._run(decide_steps(user, placement, items))
+        return self._run(decide_steps(user, placement, items, only_arms, exclude_arms))
 
     def decide_one(self, user: str, placement: str, item: str | ItemIn) -> DecisionOut:
         """Decide on one item; raises as ``decide`` does."""
@@ -147,9 +155,17 @@ class AsyncClient:
             base_url=base_url, timeout=timeout_s, limits=_limits(connections), trust_env=False, headers=_HEADERS
         )
 
-    async def decide(self, user: str, placement: str, items: Sequence[str | ItemIn]) -> DecideOut:
+    async def decide(
+        self,
+        user: str,
+        placement: str,
+        items: Sequence[str | ItemIn],
+        *,
+        only_arms: Sequence[str] | None = None,
+        exclude_arms: Sequence[str] | None = None,
+    ) -> DecideOut:
         """As ``Client.decide``."""
-        return await self._run(decide_steps(user, placement, items))
+        return await self._run(decide_steps(user, placement, items, only_arms, exclude_arms))
 
     async def decide_one(self, user: str, placement: str, item: str | ItemIn) -> DecisionOut:
         """As ``Client.decide_one``."""

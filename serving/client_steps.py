@@ -88,10 +88,22 @@ class Answer:
 Steps = Generator[Call | Pause, Answer | None, _T]
 
 
-def decide_steps(user: str, placement: str, items: Sequence[str | ItemIn]) -> Steps[DecideOut]:
+def decide_steps(
+    user: str,
+    placement: str,
+    items: Sequence[str | ItemIn],
+    only_arms: Sequence[str] | None = None,
+    exclude_arms: Sequence[str] | None = None,
+) -> Steps[DecideOut]:
     """Ask once: a page cannot wait for more, and has its photo to show."""
-    asked = [item if isinstance(item, ItemIn) else ItemIn(item) for item in items]
-    answer = yield from _answered(Call("/v1/decide", msgspec.json.encode(DecideIn(user, placement, asked))))
+    body = DecideIn(
+        user,
+        placement,
+        [item if isinstance(item, ItemIn) else ItemIn(item) for item in items],
+        only_arms=None if only_arms is None else list(only_arms),
+        exclude_arms=None if exclude_arms is None else list(exclude_arms),
+    )
+    answer = yield from _answered(Call("/v1/decide", msgspec.json.encode(body)))
     return _read(answer, _OK, DecideOut)
 
 

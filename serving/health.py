@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from serving.bodies import AliveOut, ReadyOut
 from serving.buffer import EventBuffer
 from serving.http import NO_STORE, Request, Response, json_response
 from serving.metrics import METRICS_TYPE, Metrics
@@ -26,7 +25,7 @@ class HealthRoutes:
 
     async def alive(self, request: Request) -> Response:
         """GET /healthz: the process answers."""
-        return json_response(200, AliveOut("ok"))
+        return json_response(200, {"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
         """GET /readyz: 200, or 503 with the reasons."""
@@ -42,15 +41,15 @@ class HealthRoutes:
         degraded += [f"{refresher.name}_refresh_failing" for refresher in self.refreshers if refresher.failing]
         if not self.packs.packs:
             degraded.append("no_packs")
-        answer = ReadyOut(
-            ready=not reasons,
-            reasons=reasons,
-            degraded=degraded,
-            clock_skew_ms=self.clock_check.skew_ms,
-            buffered_facts=len(self.buffer),
-            lineage=self.packs.lineage,
-            packs={category: pack.model.generation for category, pack in sorted(self.packs.packs.items())},
-        )
+        answer = {
+            "ready": not reasons,
+            "reasons": reasons,
+            "degraded": degraded,
+            "clock_skew_ms": self.clock_check.skew_ms,
+            "buffered_facts": len(self.buffer),
+            "lineage": self.packs.lineage,
+            "packs": {category: pack.model.generation for category, pack in sorted(self.packs.packs.items())},
+        }
         return json_response(503 if reasons else 200, answer)
 
     async def measure(self, request: Request) -> Response:

@@ -25,7 +25,8 @@ class OnlineRow:
     ``raw`` (n, f) values and codes, NaN where there is none; ``present`` (n, f) whether there is a value;
     ``stale`` (n, f) whether it is older than its view's TTL. ``texts`` by reference and ``creatives`` by arm,
     one mapping an item; ``stale_texts`` (n) whether any of an item's texts is older than its view's TTL.
-    ``damaged`` counts stored values that could not be decoded and were left out.
+    ``damaged`` counts stored values that could not be decoded and were left out. ``also`` holds the replies to
+    the commands that were sent along.
     """
 
     raw: NDArray[np.float64]
@@ -36,6 +37,7 @@ class OnlineRow:
     user_known: bool
     stale_texts: tuple[bool, ...] = ()
     damaged: int = 0
+    also: tuple[Reply, ...] = ()
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -67,14 +69,19 @@ class OnlineReader:
         }
         self._user, self._item, self._placement = (readers.get(role) for role in ("user", "item", "placement"))
 
-    async def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> OnlineRow:
+    async def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> OnlineRow:
         """Read all that a decision on ``items`` needs; ages are as of ``now_ms``.
+
+        ``also`` are packed read commands that go along in the same round trip.
 
         Raises:
             UnavailableError: if Redis does not answer.
             StoreError: if Redis refuses a command.
         """
-        shared, per_item, indexes = await self._fetch(user, items, placement)
+        shared, per_item, rest = await self._fetch(user, items, placement, also)
+        indexes = rest[: len(items)]
         common = Decoded.empty(self._features)
         user_known = False
         for reader, reply in zip((self._user, self._placement), shared, strict=True):
@@ -96,6 +103,7 @@ class OnlineReader:
             user_known=user_known,
             stale_texts=tuple(row.stale_texts for row in rows),
             damaged=damaged + common.damaged + sum(row.damaged - common.damaged for row in rows),
+            also=tuple(rest[len(items) :]),
         )
 
     async def values(self, user: str, items: Sequence[str], placement: str) -> list[dict[str, Value]]:
@@ -116,16 +124,16 @@ class OnlineReader:
         return [{**common, **self._item.values(reply)} for reply in per_item]
 
     async def _fetch(
-        self, user: str, items: Sequence[str], placement: str
+        self, user: str, items: Sequence[str], placement: str, also: Sequence[bytes] = ()
     ) -> tuple[tuple[Reply, Reply], Sequence[Reply], Sequence[Reply]]:
-        """One round trip: replies for user and placement, for each item, and each item's creative index."""
+        """One round trip: replies for user and placement, for each item, each item's creatives, and ``also``."""
         shared = [_request(self._user, user), _request(self._placement, placement)]
         asked = [_request(self._item, item) for item in items]
         packed = [request for request in (*shared, *asked) if request is not None]
         packed += [
             pack_command(_HGETALL, keys.creatives(item, placement).encode(errors="surrogatepass")) for item in items
         ]
-        replies = iter(await round_trip(self._client, packed, "read features"))
+        replies = iter(await round_trip(self._client, [*packed, *also], "read features"))
         first, second = (None if request is None else next(replies) for request in shared)
         per_item = [None if request is None else next(replies) for request in asked]
         return (first, second), per_item, list(replies)

@@ -31,7 +31,7 @@ from tests.test_imports import loaded_by
 class AnyClient(Protocol):
     """What both offer; in tests the asynchronous one is waited for."""
 
-    def decide(self, user: str, placement: str, items: Sequence[str | ItemIn]) -> DecideOut: ...
+    def decide(self, user: str, placement: str, items: Sequence[str | ItemIn], **arms: Any) -> DecideOut: ...
     def decide_one(self, user: str, placement: str, item: str | ItemIn) -> DecisionOut: ...
     def send(self, events: Sequence[EventIn]) -> EventsOut: ...
     def close(self) -> None: ...
@@ -44,8 +44,8 @@ class Waited:
         self.loop = asyncio.Runner()
         self.client = AsyncClient(*arguments, **more)
 
-    def decide(self, user: str, placement: str, items: Sequence[str | ItemIn]) -> DecideOut:
-        return self.loop.run(self.client.decide(user, placement, items))
+    def decide(self, user: str, placement: str, items: Sequence[str | ItemIn], **arms: Any) -> DecideOut:
+        return self.loop.run(self.client.decide(user, placement, items, **arms))
 
     def decide_one(self, user: str, placement: str, item: str | ItemIn) -> DecisionOut:
         return self.loop.run(self.client.decide_one(user, placement, item))
@@ -88,6 +88,9 @@ def test_decisions(server: ServerProcess, make: Make) -> None:
     assert (one.item, one.creative is not None and one.creative.width) == ("lamp-1", 970)
     assert server.get(one.impression_url).status == 200
     assert one.click_url in ad_html(one)
+    # The policy that shows the photo as it is can choose no other.
+    other = client.decide("ann", "top", ["lamp-1"] * 30, only_arms=["oak", "sand"], exclude_arms=["sand"])
+    assert {each.arm for each in other.decisions} <= {"oak", "original"}
 
 
 def test_events_are_in_the_log_when_send_returns(server: ServerProcess, shop_redis: EmbeddedRedis, make: Make) -> None:

@@ -55,6 +55,7 @@ web_urls = st.builds(
 )
 extras = st.none() | st.integers() | st.text(max_size=5)
 unknown = st.dictionaries(st.text(max_size=6).map("x-{}".format), extras, max_size=2)
+arms = st.none() | st.lists(st.sampled_from(ARMS) | word, max_size=3)
 items = st.builds(
     lambda fixed, some, more: {**more, **fixed, **some},
     st.fixed_dictionaries({"id": st.sampled_from(sorted(ITEMS)) | word}),
@@ -64,6 +65,8 @@ items = st.builds(
             "category": st.none() | word,
             "image_url": st.none() | web_urls | st.just("/photos/a.jpg"),
             "url": st.none() | web_urls,
+            "only_arms": arms,
+            "exclude_arms": arms,
         },
     ),
     unknown,
@@ -152,6 +155,8 @@ def test_what_is_not_well_formed_is_refused(app: InProcess, request_body: dict[s
         "user": st.sampled_from([None, 7, "", "a\u0000b", "a\u2028b", "u" * 257, ["u"], {}]),
         "placement": st.sampled_from([None, 7, "", ".", "..", "a b", "a/b", "a\n", "p" * 129, ["p"]]),
         "items": st.sampled_from(["sofa-1", [], [None], [[]], [{}], [{"id": 1}], {"id": "a"}, [{"id": "a"}] * 101]),
+        "only_arms": st.sampled_from(["oak", {}, [1], ["a b"], [""], ["a"] * 257]),
+        "exclude_arms": st.sampled_from(["oak", {}, [None], ["."], [["oak"]]]),
         "item": st.sampled_from(["sofa-1", [], {}, {"id": None}, {"id": "a", "url": 1}, {"id": "a", "url": "//e"}]),
     }
     field = data.draw(st.sampled_from(sorted(wrong)))

@@ -51,6 +51,12 @@ def test_it_says_all_that_the_server_does_and_no_more(server: ServerProcess, doc
     assert document["servers"] == [{"url": server.config.base_url}]
 
 
+def test_health_has_the_fields_that_it_says(server: ServerProcess, document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    assert set(server.get("/readyz").json()) == set(schemas["ReadyOut"]["required"])
+    assert set(server.get("/healthz").json()) == set(schemas["AliveOut"]["required"])
+
+
 def test_its_limits_are_those_of_the_settings(shop_redis: EmbeddedRedis, tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "small", shop_redis.url, max_items=3, max_events=2) as small:
         schemas = small.get("/openapi.json").json()["components"]["schemas"]
