@@ -129,8 +129,9 @@ def test_the_server_does_what_the_document_says(shop_redis: EmbeddedRedis, tmp_p
         command = [*tool, f"{server.config.base_url}/openapi.json", *options.split()]
         found = subprocess.run(
             command,
-            cwd=ROOT,
-            env=os.environ | {"BACKDROP_TEST_TOKEN": token, "BACKDROP_TEST_PICTURE": "ab/abc"},
+            # It leaves a cache where it runs.
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "BACKDROP_TEST_TOKEN": token, "BACKDROP_TEST_PICTURE": "ab/abc"},
             capture_output=True,
             text=True,
             timeout=240,
