@@ -1,6 +1,5 @@
 """``backdrop evaluate``: what LinUCB would have earned on logged decisions, on the terminal."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backdrop import wiring
-from backdrop.logging import configure_logging
-from backdrop.settings import load_settings
+from backdrop.options import Home, RedisUrl, read_settings
 from contracts import RANDOM, InvalidInputError
 
 if TYPE_CHECKING:
@@ -22,8 +20,8 @@ def evaluate(
     policy: Annotated[str, typer.Option(help="Policy whose decisions judge; it must choose at random.")] = RANDOM,
     alpha: Annotated[float, typer.Option(help="Exploration weight of the candidate.", min=0)] = 0.1,
     epsilon: Annotated[float, typer.Option(help="Share of even draws of the candidate.", min=0, max=1)] = 0.0,
-    home: Annotated[Path | None, typer.Option(help="Folder of local state [default: .backdrop]")] = None,
-    redis_url: Annotated[str | None, typer.Option("--redis", help="Redis URL")] = None,
+    home: Home = None,
+    redis_url: RedisUrl = None,
 ) -> None:
     """Learn from the log's first part, and tell from its second what LinUCB would have earned there."""
     from beam_pipelines.replay import Candidate, entries_in_order
@@ -31,8 +29,7 @@ def evaluate(
     from learner import DEFAULT_BOOTSTRAP
     from stores import PolicyStore, RedisEventLog, StatisticsStore, connect, open_objects
 
-    configure_logging()
-    settings = load_settings(home=home, redis_url=redis_url)
+    settings = read_settings(home, redis_url)
     if not 0.0 < share < 1.0:
         message = f"share = {share}: must be between 0 and 1, so that there is a part to learn from and one to judge"
         raise InvalidInputError(message)

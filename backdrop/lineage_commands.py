@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backdrop.logging import configure_logging
-from backdrop.options import Home, RedisUrl
-from backdrop.settings import load_settings
+from backdrop.options import Home, RedisUrl, read_settings
 from contracts import LineageError
 
 if TYPE_CHECKING:
@@ -31,8 +29,7 @@ def promote(
     from beam_pipelines.learn import progress_of
     from stores import LineageStore, RedisEventLog, StatisticsStore, connect
 
-    configure_logging()
-    settings = load_settings(home=home, redis_url=redis_url)
+    settings = read_settings(home, redis_url)
     with connect(settings.redis_url) as client:
         store = StatisticsStore(client, lineage)
         store.settings()
@@ -72,7 +69,7 @@ def rollback(redis_url: RedisUrl = None) -> None:
     """Serve the previous lineage again; the other is kept up to date and may be promoted again."""
     from stores import LineageStore, connect
 
-    with connect(load_settings(redis_url=redis_url).redis_url) as client:
+    with connect(read_settings(None, redis_url).redis_url) as client:
         served, before = LineageStore(client).rollback()
     typer.echo(f"lineage {served} is served again; {before} is no longer")
 
@@ -81,7 +78,7 @@ def confirm(redis_url: RedisUrl = None) -> None:
     """Retire the previous lineage for good: its learner ends, and it no longer holds the log."""
     from stores import LineageStore, connect
 
-    with connect(load_settings(redis_url=redis_url).redis_url) as client:
+    with connect(read_settings(None, redis_url).redis_url) as client:
         retired = LineageStore(client).confirm()
     typer.echo(f"lineage {retired} is retired")
 
@@ -90,7 +87,7 @@ def retire(lineage: _Lineage, redis_url: RedisUrl = None) -> None:
     """Give up a lineage that is replayed or followed but not served, so that it no longer holds the log."""
     from stores import LineageStore, connect
 
-    with connect(load_settings(redis_url=redis_url).redis_url) as client:
+    with connect(read_settings(None, redis_url).redis_url) as client:
         LineageStore(client).retire(lineage)
     typer.echo(f"lineage {lineage} is retired")
 
@@ -99,7 +96,7 @@ def trim(home: Home = None, redis_url: RedisUrl = None) -> None:
     """Trim the event log below what is archived and no lineage would read again; learners do so by themselves."""
     from stores import LineageStore, RedisEventLog, Trimmer, connect, open_objects
 
-    settings = load_settings(home=home, redis_url=redis_url)
+    settings = read_settings(home, redis_url)
     with connect(settings.redis_url) as client:
         log = RedisEventLog(client, settings.partitions)
         log.require_partitions()

@@ -11,9 +11,7 @@ import typer
 
 from backdrop import wiring
 from backdrop.lineage_commands import iso_time
-from backdrop.logging import configure_logging
-from backdrop.options import Home, RedisUrl
-from backdrop.settings import load_settings
+from backdrop.options import Home, RedisUrl, read_settings
 from contracts import BackdropError, InvalidInputError, LineageError
 
 if TYPE_CHECKING:
@@ -45,9 +43,8 @@ def replay(
     from beam_pipelines.learn import run
     from stores import LineageState, LineageStore, RedisEventLog, StatisticsStore, connect
 
-    configure_logging()
     section = {"id": lineage, **dict(_setting(word) for word in changes or ())}
-    settings = load_settings(home=home, redis_url=redis_url, lineage=section)
+    settings = read_settings(home, redis_url, lineage=section)
     config = wiring.learn_config(settings)
     with connect(settings.redis_url) as client:
         lineages = LineageStore(client)
