@@ -94,7 +94,7 @@ class EventIn(msgspec.Struct, frozen=True):
     """One server-side event; ``event_ms`` defaults to now."""
 
     token: Annotated[str, _rule("the end of a decision's impression_url or click_url")]
-    kind: Annotated[str, _rule("impression or click", examples=["impression", "click"])]
+    kind: Annotated[str, _rule("impression or click")]
     event_ms: Annotated[int, _rule("when it happened, milliseconds since 1970")] | None = None
 
 
