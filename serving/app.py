@@ -29,7 +29,7 @@ class App:
         self._preloaded = preloaded
         self._clock = clock
         self._router: Router | None = None
-        self._metrics = preloaded.metrics
+        self.metrics = preloaded.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -47,19 +47,19 @@ class App:
                 request = Request(scope["path"], tail, scope["query_string"], scope["headers"], receive)
                 response = await route.handler(request)
             except RequestError as error:
-                self._metrics.rejected(error.reason)
+                self.metrics.rejected(error.reason)
                 response = error_response(error.status, error.reason, error.detail, error.headers)
             except ClientGoneError:
                 return
             except InvalidInputError as error:
-                self._metrics.rejected("invalid_value")
+                self.metrics.rejected("invalid_value")
                 response = error_response(400, "invalid_value", str(error))
             except UnavailableError as error:
                 response = error_response(503, "unavailable", str(error), ((b"retry-after", b"1"),))
             except Exception:
                 _log.exception("request_broke", route=name)
                 response = error_response(500, "internal", "a defect of the server: its log says more")
-        self._metrics.request(name, response.status)
+        self.metrics.request(name, response.status)
         await response.send(send)
 
     async def _live(self, receive: Receive, send: Send) -> None:

@@ -27,6 +27,7 @@ class Metrics:
         self._reads = self._counter("failed_reads", "Decide requests answered without the stores.", "reason")
         self._damaged = self._counter("damaged_values", "Stored values that could not be decoded.")
         self._refreshes = self._counter("refreshes", "Background refreshes.", "what", "outcome")
+        self._cuts = self._counter("cut_connections", "Connections closed by the server's limits.", "reason")
         self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.")
         self.buffered_facts = self._gauge("buffered_facts", "Facts waiting for the event log.")
         self.pack_generation = Gauge(
@@ -49,6 +50,10 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """Count a refused request."""
         self._add(self._rejected, 1, "rejected", reason)
+
+    def connection_cut(self, reason: str) -> None:
+        """Count a connection that was closed by a limit."""
+        self._add(self._cuts, 1, "cuts", reason)
 
     def decision(self, policy: str, flags: tuple[str, ...]) -> None:
         """Count a decision and its flags."""

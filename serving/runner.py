@@ -10,9 +10,9 @@ import uvicorn
 from contracts import SetupError
 from serving.app import create_app
 from serving.config import ServerConfig
+from serving.protocol import bounded_protocol, connection_limits
 
 _BACKLOG = 2048
-_IDLE_S = 30
 
 
 def serve(config: ServerConfig) -> None:
@@ -24,6 +24,7 @@ def serve(config: ServerConfig) -> None:
         StoreError: never for Redis being away: the server starts, answers, and waits for it.
     """
     app = create_app(config)
+    limits = connection_limits(config)
     listener = _listen(config.host, config.port)
     # What is loaded now stays: the collector need not look at it again while requests wait.
     gc.collect()
@@ -31,7 +32,7 @@ def serve(config: ServerConfig) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=bounded_protocol(limits, app.metrics),
             loop="uvloop",
             ws="none",
             lifespan="on",
@@ -39,7 +40,6 @@ def serve(config: ServerConfig) -> None:
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_keep_alive=_IDLE_S,
             timeout_graceful_shutdown=max(1, config.drain_ms // 1000),
         )
     )
