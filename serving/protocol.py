@@ -12,7 +12,7 @@ from serving.config import ServerConfig
 from serving.http import error_response
 from serving.metrics import Metrics
 
-MAX_URL_BYTES = 8_192
+MAX_URL_BYTES = 12_288
 MAX_HEADERS = 100
 MAX_PIPELINED = 64
 STALLED_S = 30.0
