@@ -100,14 +100,18 @@ class Gatherer:
         return self._keep(row, items, placement)
 
     def _keep(self, row: OnlineRow, items: Sequence[str], placement: str) -> Gathered:
-        slots = []
+        slots, remembered = [], []
         for item, texts, creatives in zip(items, row.texts, row.creatives, strict=True):
-            slot = Slot(texts, creatives)
+            slot, recalled = Slot(texts, creatives), None
             if creatives:
                 self._memory.remember(item, placement, slot)
-            else:
+            elif texts:
                 self._memory.forget(item, placement)
-            slots.append(slot)
+            else:
+                # An item of which nothing at all is left: as likely as not Redis has lost its dataset.
+                recalled = self._memory.recall(item, placement)
+            slots.append(recalled or slot)
+            remembered.append(recalled is not None)
         # A value past its age is not served: the schema's default stands in, and the decision says so.
         contexts = self._encoder.encode(row.raw, row.usable)
         columns = self._placement_columns
@@ -118,7 +122,7 @@ class Gatherer:
             contexts,
             tuple(slots),
             tuple(stale.tolist()),
-            (False,) * len(items),
+            tuple(remembered),
             row.user_known,
             not columns or bool(row.present[:, columns].any()),
             live=True,
