@@ -14,6 +14,8 @@ RANDOM = "random"
 LINUCB = "linucb"
 POLICIES = (ORIGINAL, RANDOM, LINUCB)
 
+# Scores must stay finite in float32.
+MAX_ALPHA = 1e9
 _HASH_RANGE = float(1 << 64)
 
 
@@ -53,7 +55,7 @@ class TrafficPolicy:
             message = f"traffic split {dict(self.split)} must have shares of at least 0 that sum to 1"
             raise InvalidInputError(message)
         for name, values, limit in (
-            ("alpha", (self.default_alpha, *self.alpha.values()), math.inf),
+            ("alpha", (self.default_alpha, *self.alpha.values()), MAX_ALPHA),
             ("epsilon", (self.default_epsilon, *self.epsilon.values()), 1.0),
         ):
             bad = [value for value in values if not (math.isfinite(value) and 0 <= value <= limit)]
@@ -101,6 +103,6 @@ class TrafficPolicy:
         """
         try:
             return cls(**json.loads(data))
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             message = f"traffic policy document is not valid: {error}"
             raise InvalidInputError(message) from error

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from serving.config import ServerConfig
 from serving.http import error_response
@@ -15,7 +16,7 @@ from serving.metrics import Metrics
 MAX_URL_BYTES = 12_288
 MAX_HEADERS = 100
 MAX_PIPELINED = 64
-STALLED_S = 30.0
+MAX_UNREAD_BYTES = 64 * 1024 * 1024
 
 # Descriptors that are not connections of clients: Redis, files, listeners.
 _RESERVED_DESCRIPTORS = 256
@@ -29,7 +30,7 @@ class ConnectionLimits:
     """How many connections a process holds, and what each may cost; times in seconds, sizes in bytes.
 
     ``head_bytes`` bounds a request's line and headers together, ``head_s`` the time they may take, ``idle_s`` the
-    time a connection may stay open without a request.
+    time a connection may stay open without a request, or with answers that its client does not read.
     """
 
     connections: int
@@ -68,10 +69,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin without a request."""
         super().__init__(*args, **options)
         self.timeout_keep_alive: float = self.limits.idle_s  # type: ignore[assignment]
+        self._running: RequestResponseCycle | None = None
         self._in_head = False
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
         self._excess: tuple[int, str, str] | None = None
         self._refusal: bytes | None = None
 
@@ -92,6 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
         for timer in (self._head_timer, self._stall_timer, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
+        self._end_requests()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -116,6 +120,14 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(self.limits.head_s, self._head_too_slow)
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The client sends no more: what it asked for is still answered."""
+        if not self.asking or self.cycle.more_body:
+            return None
+        # A refusal that still waits for its turn hangs up by itself.
+        self.cycle.keep_alive = self._refusal is not None
+        return True
+
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_head = True
@@ -135,6 +147,15 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError(self._excess[1])
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body; of one that nobody reads any more, only so much."""
+        if self.cycle.response_complete:
+            self._unread_bytes += len(body)
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self._cut("unread_body")
+            return
+        super().on_body(body)
+
     def on_response_complete(self) -> None:
         """Go on with the next request, or say why there is none."""
         super().on_response_complete()
@@ -145,7 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The client does not read its answers: wait, not for ever."""
         super().pause_writing()
         if self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(STALLED_S, self._cut, "stalled")
+            self._stall_timer = self.loop.call_later(self.limits.idle_s, self._cut, "stalled")
 
     def resume_writing(self) -> None:
         """The client reads again."""
@@ -206,9 +227,21 @@ class BoundedProtocol(HttpToolsProtocol):
         for found in idle[: max(1, self.limits.connections // _CUT_AT_ONCE)] or [self]:
             found._cut("no_room")
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _end_requests(self) -> None:
+        """Tell the request in hand, and not only the newest one, that nobody waits for its answer."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
     def _cut(self, reason: str) -> None:
         if not self.transport.is_closing():
             self.metrics.connection_cut(reason)
+            self._end_requests()
             self.transport.abort()
 
 

@@ -93,7 +93,7 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         log = AsyncRedisEventLog(calm, config.partitions)
         pack_store = AsyncPackStore(calm)
         policies = PolicyTable(AsyncPolicyStore(calm))
-        packs = PackTable(pack_store, policies, metrics, clock)
+        packs = PackTable(pack_store, policies, metrics, clock, preloaded.schema)
         clock_check = ClockCheck(log, clock, metrics, limit_ms=config.grace_ms // 2)
         refreshers = (
             Refresher("policy", policies.refresh, config.refresh_ms / 1000, metrics),

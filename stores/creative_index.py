@@ -10,6 +10,7 @@ from stores.connect import Command, command, pipeline, translated
 
 MAX_URL_CHARS = 2048
 MAX_SIDE_PX = 16_384
+MAX_ID_CHARS = 256
 _BATCH = 1000
 
 
@@ -38,16 +39,30 @@ def decode_ref(data: bytes) -> CreativeRef:
     try:
         plain = json.loads(data)
         ref = CreativeRef(plain["id"], plain["url"], plain["w"], plain["h"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"creative reference {data[:120]!r} is damaged: {error!r}"
         raise FormatError(message) from error
     if not (isinstance(ref.creative_id, str) and isinstance(ref.url, str)):
         message = f"creative reference {data[:120]!r} has an id or URL that is no text"
         raise FormatError(message)
-    if not (type(ref.width) is int and type(ref.height) is int):
-        message = f"creative reference {data[:120]!r} has a width or height that is no whole number"
+    # What an answer or a token cannot hold must not get that far; lone surrogates are such.
+    if not (_is_text(ref.creative_id, MAX_ID_CHARS) and _is_text(ref.url, MAX_URL_CHARS) and ref.url):
+        message = f"creative reference {data[:120]!r} has an id or URL that is too long, empty or no text"
+        raise FormatError(message)
+    if not all(type(side) is int and 0 < side <= MAX_SIDE_PX for side in (ref.width, ref.height)):
+        message = f"creative reference {data[:120]!r} has a width or height that is not from 1 to {MAX_SIDE_PX}"
         raise FormatError(message)
     return ref
+
+
+def _is_text(text: str, limit: int) -> bool:
+    if len(text) > limit:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class CreativeIndex:

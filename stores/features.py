@@ -8,7 +8,16 @@ import numpy as np
 import redis.asyncio
 from numpy.typing import NDArray
 
-from contracts import ContextSchema, CreativeRef, FormatError, InvalidInputError, ReadPlan, SettingsError, keys
+from contracts import (
+    ContextSchema,
+    CreativeRef,
+    FormatError,
+    InvalidInputError,
+    ReadPlan,
+    SettingsError,
+    check_name,
+    keys,
+)
 from stores.creative_index import decode_ref
 from stores.feast_rows import Decoded, EntityReader, compile_entity
 from stores.feast_values import Value
@@ -148,8 +157,8 @@ def _creatives(replies: Sequence[Reply]) -> tuple[tuple[Mapping[str, CreativeRef
         arms: dict[str, CreativeRef] = {}
         for arm, data in _pairs(reply):
             try:
-                arms[arm.decode()] = _decode_ref(data)
-            except (FormatError, UnicodeDecodeError):
+                arms[check_name("arm", arm.decode())] = _decode_ref(data)
+            except (FormatError, InvalidInputError, UnicodeDecodeError):
                 damaged += 1
         found.append(arms)
     return tuple(found), damaged

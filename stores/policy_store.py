@@ -195,7 +195,15 @@ def _policy(stored: bytes | None) -> TrafficPolicy:
 
 
 def _arms(found: Mapping[bytes, bytes]) -> dict[str, ArmStatus]:
-    return {arm.decode(): _decode(data) for arm, data in sorted(found.items())}
+    return {_name(arm): _decode(data) for arm, data in sorted(found.items())}
+
+
+def _name(arm: bytes) -> str:
+    try:
+        return arm.decode()
+    except UnicodeDecodeError as error:
+        message = f"arm name {arm[:120]!r} is damaged"
+        raise FormatError(message) from error
 
 
 def _encode(status: ArmStatus) -> bytes:
@@ -211,6 +219,6 @@ def _decode(data: bytes) -> ArmStatus:
         plain = json.loads(data)
         tags = {str(name): str(value) for name, value in plain["tags"].items()}
         return ArmStatus(plain["status"], MappingProxyType(tags))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         message = f"arm status {data[:120]!r} is damaged: {error!r}"
         raise FormatError(message) from error

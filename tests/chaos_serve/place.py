@@ -8,13 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from contracts import LINUCB, RANDOM, TrafficPolicy
+from contracts import LINUCB, RANDOM, TrafficPolicy, keys
 from stores import EmbeddedRedis, PolicyStore
 from stores.connect import command, connect
 from tests.chaos_serve.traffic import Fact, Traffic
-from tests.serving.world import ServerProcess, facts_in_log, fill, put_pack, wait_until
+from tests.serving.world import LINEAGE, ServerProcess, facts_in_log, fill, put_pack, wait_until
 
 PATIENCE_S = 30.0
+DEFECTS = ("Traceback", "_broke", "Exception", "never awaited", "was never retrieved")
 SPLIT = {RANDOM: 0.5, LINUCB: 0.5}
 
 
@@ -28,8 +29,9 @@ class Fault:
 
 
 def stock(url: str, media: str = "/media/creatives") -> None:
-    """Put the shop, its packs and its split into a Redis."""
+    """Put the shop, its packs and its split into a Redis, in the place of what it has of them."""
     client = connect(url)
+    command(client, "DEL", *(keys.pack(category, LINEAGE) for category in ("sofas", "lamps")))
     fill(client, media)
     PolicyStore(client).put(TrafficPolicy(split=SPLIT))
     put_pack(client, "sofas", "oak", 1)
@@ -78,6 +80,11 @@ class Place:
         text = self.server.get("/metrics").body.decode()
         found = re.search(rf"^{re.escape(f'backdrop_{name}_total{labels}')} (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
+
+    def defects(self) -> list[str]:
+        """Lines of the server's log that tell of a defect of its own, as against a fault around it."""
+        lines = self.server.log_path.read_text(errors="replace").splitlines()
+        return [line for line in lines if any(sign in line for sign in DEFECTS)]
 
     def until_well(self) -> float:
         """Wait until decisions are as ever and nothing waits for the log; returns how long that took, s."""

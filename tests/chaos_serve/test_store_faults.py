@@ -1,11 +1,11 @@
-"""Each fault of Redis, of the log and of clocks, on one server that must come through all of them."""
+"""Each fault of Redis, of the log, of clocks and of stored bytes, on one server that must come through them all."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.chaos_serve import data_faults, store_faults
 from tests.chaos_serve.place import Fault, Place
-from tests.chaos_serve.store_faults import FAULTS
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +14,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield found
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", (*store_faults.FAULTS, *data_faults.FAULTS), ids=lambda fault: fault.name)
 def test_the_server_comes_through(place: Place, fault: Fault) -> None:
     assert fault.play(place)
+    assert place.defects() == []
