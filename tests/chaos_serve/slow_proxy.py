@@ -49,13 +49,11 @@ class SlowProxy:
         behind: asyncio.StreamWriter | None = None
         try:
             answers, behind = await asyncio.open_connection("127.0.0.1", self._target_port)
-            await asyncio.wait(
-                (
-                    asyncio.ensure_future(self._pass(reader, behind, slow=False)),
-                    asyncio.ensure_future(self._pass(answers, writer, slow=True)),
-                ),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            asking = asyncio.create_task(self._pass(reader, behind, slow=False))
+            try:
+                await self._pass(answers, writer, slow=True)
+            finally:
+                asking.cancel()
         except OSError:
             pass
         finally:
