@@ -18,10 +18,13 @@ def encode_ref(ref: CreativeRef) -> bytes:
     """Write a reference as compact JSON: ``{"id":…,"url":…,"w":…,"h":…}``.
 
     Raises:
-        InvalidInputError: if the URL or a side is out of range.
+        InvalidInputError: if the id, the URL or a side is out of range.
     """
     if not 0 < len(ref.url) <= MAX_URL_CHARS:
         message = f"creative URL of {len(ref.url)} characters: use 1 to {MAX_URL_CHARS}"
+        raise InvalidInputError(message)
+    if len(ref.creative_id) > MAX_ID_CHARS:
+        message = f"creative id of {len(ref.creative_id)} characters: use at most {MAX_ID_CHARS}"
         raise InvalidInputError(message)
     if not (0 < ref.width <= MAX_SIDE_PX and 0 < ref.height <= MAX_SIDE_PX):
         message = f"creative of {ref.width} × {ref.height} pixels: sides must be 1 to {MAX_SIDE_PX}"
