@@ -71,6 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive: float = self.limits.idle_s  # type: ignore[assignment]
         self._running: RequestResponseCycle | None = None
         self._in_head = False
+        self._may_be_large = False
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -103,6 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refusal is not None:
             return
         went_on = self._in_head
+        self._may_be_large = went_on or len(data) > self.limits.head_bytes
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -187,11 +189,15 @@ class BoundedProtocol(HttpToolsProtocol):
             return 414, "url_too_long", f"the URL has {len(self.url)} bytes, the limit is {MAX_URL_BYTES}"
         if len(self.headers) > MAX_HEADERS:
             return 431, "too_many_headers", f"the request has {len(self.headers)} headers, the limit is {MAX_HEADERS}"
-        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > self.limits.head_bytes:
+        # A head that came in one small piece need not be added up.
+        if self._may_be_large and self._size() > self.limits.head_bytes:
             return _head_too_large(self.limits.head_bytes)
         if len(self.pipeline) >= MAX_PIPELINED:
             return 400, "too_many_pipelined", f"more than {MAX_PIPELINED} requests wait: read the answers first"
         return None
+
+    def _size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _head_too_slow(self) -> None:
         self._head_timer = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import redis
 
 from contracts import LineageError, StoreError
 from stores.connect import connect
@@ -130,6 +131,6 @@ def _publish(url: str, generation: int) -> None:
     try:
         with closing(connect(url, timeout_s=1.0, retries=0)) as client:
             put_pack(client, "sofas", ("oak", "tile")[generation % 2], generation)
-    except (StoreError, LineageError, OSError):
+    except (StoreError, LineageError, redis.RedisError):
         # Redis has just been ended; the next second brings another pack.
         return
