@@ -22,6 +22,8 @@ _PIPELINE_PREFIX_END = "of pipeline caused error: "
 
 Command = tuple[str | bytes | int | float, ...]
 
+_CLOSED = "closed"
+
 # Answers that say "not now": a full memory, a log that cannot be written, a replica, a server that is loading.
 _LATER = ("OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS")
 
@@ -78,14 +80,22 @@ def translated(doing: str = "talk to Redis") -> Iterator[None]:
     try:
         yield
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-        message = f"could not {doing}: Redis did not answer ({error}): check that it runs and is reachable"
-        raise UnavailableError(message) from error
+        raise _no_answer(doing, error) from error
+    except RuntimeError as error:
+        # What uvloop raises, and redis-py lets through, where a connection was closed a moment before it is written to.
+        if _CLOSED not in str(error):
+            raise
+        raise _no_answer(doing, error) from error
     except exceptions.RedisError as error:
         answer = str(error).rpartition(_PIPELINE_PREFIX_END)[2]
         message = f"could not {doing}: Redis refused: {answer}"
         if isinstance(error, exceptions.OutOfMemoryError) or answer.startswith(_LATER):
             raise UnavailableError(message) from error
         raise StoreError(message) from error
+
+
+def _no_answer(doing: str, error: Exception) -> UnavailableError:
+    return UnavailableError(f"could not {doing}: Redis did not answer ({error}): check that it runs and is reachable")
 
 
 def command(client: redis.Redis, *words: str | bytes | int | float) -> Any:

@@ -290,11 +290,10 @@ def many_connections(place: Place, wanted: int = 300, limit: int = 100) -> str:
         grown = resident_mib(server.process.pid) - before
         assert not traffic.server_errors, (traffic.server_errors, traffic.broken[:3])
         held = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
-        assert held <= limit + 100, f"{held} descriptors"
-    return (
-        f"{wanted:,} connections, {limit:,} allowed: the idle ones are hung up on to make room; "
-        f"{traffic.decisions} decisions of others, no 5xx; {grown:.0f} MiB more memory"
-    )
+        assert min(wanted, limit // 2) < held <= min(wanted, limit) + 100, f"{held} descriptors"
+    room = "all stay" if wanted < limit else "idle ones are hung up on to make room"
+    others = f"{traffic.decisions} decisions of others, no 5xx; {grown:.0f} MiB more memory"
+    return f"{wanted:,} connections, {limit:,} allowed: {room}; {others}"
 
 
 FAULTS = (

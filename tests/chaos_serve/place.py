@@ -45,8 +45,14 @@ class Place:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.redis = EmbeddedRedis(folder / "redis", fsync="always")
-        self._settings: dict[str, Any] = {"append_timeout_ms": 500, "read_deadline_ms": 50, **settings}
+        self._settings: dict[str, Any] = {
+            "append_timeout_ms": 500,
+            "read_deadline_ms": 50,
+            "clock_check_ms": 500,
+            **settings,
+        }
         self._server: ServerProcess | None = None
+        self._looked_at = 0
 
     @property
     def server(self) -> ServerProcess:
@@ -82,8 +88,10 @@ class Place:
         return float(found[1]) if found else 0.0
 
     def defects(self) -> list[str]:
-        """Lines of the server's log that tell of a defect of its own, as against a fault around it."""
-        lines = self.server.log_path.read_text(errors="replace").splitlines()
+        """Lines of the server's log since the last look that tell of a defect, as against a fault around it."""
+        written = self.server.log_path.read_text(errors="replace")
+        lines = written[self._looked_at :].splitlines()
+        self._looked_at = len(written)
         return [line for line in lines if any(sign in line for sign in DEFECTS)]
 
     def until_well(self) -> float:
@@ -114,11 +122,16 @@ def suffer(place: Place, act: Callable[[], None], *, loses: bool = False) -> tup
     statuses = {status for route, status in traffic.answers if route == "events"}
     assert statuses <= {202, 503}, (traffic.answers, traffic.broken[:3])
     place.until_well()
-    lost: set[Fact] = set()
     if not loses:
-        lost = (traffic.told | traffic.accepted) - facts_of(place.redis.url)
-        assert not lost, f"{len(lost)} facts are not in the log"
+        none_lost(traffic, place.server, place.redis.url)
     return traffic, _told(traffic, back_s, "" if loses else ", no fact lost")
+
+
+def none_lost(traffic: Traffic, server: ServerProcess, *urls: str) -> None:
+    """Fail if a fact that was answered is in none of the event logs of some Redis."""
+    wait_until(lambda: server.get("/readyz").json()["buffered_facts"] == 0, "all is written", PATIENCE_S)
+    lost = (traffic.told | traffic.accepted) - facts_of(*urls)
+    assert not lost, f"{len(lost)} facts are not in the log"
 
 
 def facts_of(*urls: str) -> set[Fact]:

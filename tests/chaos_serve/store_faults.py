@@ -2,16 +2,22 @@
 
 import os
 import signal
+import threading
 import time
+from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
+import redis
+
 from stores import EmbeddedRedis
-from tests.chaos_serve.place import Fault, Place, facts_of, stock, suffer
+from stores.connect import command, connect
+from tests.chaos_serve.place import Fault, Place, facts_of, none_lost, stock, suffer
 from tests.chaos_serve.slow_proxy import SlowProxy
 from tests.chaos_serve.traffic import Traffic
 from tests.serving.world import ITEMS, PARTITIONS, ServerProcess, free_port, wait_until
 
-AWAY_S = 1.0
+AWAY_S = 0.8
 JUMP_MS = 3_600_000
 
 
@@ -148,8 +154,7 @@ def other_dataset(place: Place) -> str:
     traffic, told = suffer(place, act, loses=True)
     assert traffic.flags["redis_unavailable"]
     with EmbeddedRedis(place.folder / "other") as again:
-        lost = (traffic.told | traffic.accepted) - facts_of(place.redis.url, again.url)
-    assert not lost, f"{len(lost)} facts are in neither log"
+        none_lost(traffic, place.server, place.redis.url, again.url)
     return f"{told}, each fact in one of the two logs"
 
 
@@ -190,7 +195,82 @@ def clock_jumps(place: Place) -> str:
     jumps = (
         f"{traffic.decisions} decisions, no 5xx; readiness says `clock_skewed` after each jump, 200 when it is right"
     )
-    return f"{jumps}; /v1/events 202 × {traffic.answers['events', 202]}, 400 × {traffic.answers['events', 400]}"
+    accepted, refused = (traffic.answers["events", status] for status in (202, 400))
+    return f"{jumps}; /v1/events 202 × {accepted}, 400 × {refused}; no fact lost"
+
+
+def no_more_clients(place: Place) -> str:
+    """Redis hangs up on all its clients and takes no other."""
+    with closing(connect(place.redis.url)) as client:
+
+        def act() -> None:
+            run = partial(command, client)
+            run("CONFIG", "SET", "maxclients", 1)
+            run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            run("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
+            time.sleep(AWAY_S)
+            run("CONFIG", "SET", "maxclients", 10_000)
+
+        traffic, told = suffer(place, act)
+    assert traffic.flags["redis_unavailable"]
+    return told
+
+
+def password(place: Place) -> str:
+    """Redis hangs up on all its clients and asks for a password that the server does not have."""
+    with closing(connect(place.redis.url)) as client:
+
+        def act() -> None:
+            run = partial(command, client)
+            run("CONFIG", "SET", "requirepass", "secret")
+            run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            time.sleep(AWAY_S)
+            run("CONFIG", "SET", "requirepass", "")
+
+        traffic, told = suffer(place, act)
+    assert traffic.flags["redis_unavailable"]
+    return told
+
+
+def busy(place: Place) -> str:
+    """A script that does not end holds Redis up; it answers BUSY after a while."""
+    place.command("CONFIG", "SET", "busy-reply-threshold", 100)
+
+    def loop() -> None:
+        with suppress(redis.RedisError), closing(connect(place.redis.url, retries=0)) as client:
+            command(client, "EVAL", "while true do end", 0)
+
+    def act() -> None:
+        looping = threading.Thread(target=loop)
+        looping.start()
+        time.sleep(AWAY_S)
+        place.command("SCRIPT", "KILL")
+        looping.join()
+
+    traffic, told = suffer(place, act)
+    assert traffic.flags["redis_unavailable"]
+    return told
+
+
+def server_killed(place: Place) -> str:
+    """The server itself dies under traffic and is started again."""
+    with _server(place, "killed", place.redis.url) as server:
+        with Traffic(server.config.base_url) as traffic:
+            wait_until(lambda: traffic.answers["events", 202] > 20, "there is traffic")
+            server.process.kill()
+            server.process.wait()
+            time.sleep(AWAY_S)
+            server.start()
+            at = traffic.answers["events", 202]
+            wait_until(lambda: traffic.answers["events", 202] > at + 5, "traffic goes on")
+        statuses = {status for _, status in traffic.answers}
+        assert statuses <= {200, 202, 302, 503, 0}, traffic.answers
+        wait_until(lambda: server.get("/readyz").json()["buffered_facts"] == 0, "all is written")
+        facts = facts_of(place.redis.url)
+        lost = len(traffic.told - facts)
+        assert traffic.accepted <= facts
+        assert lost <= server.config.flush_facts
+    return f"no accepted fact lost; {lost} facts of pixels and clicks of {len(traffic.told)}, those of the last 25 ms"
 
 
 def _put_aside(place: Place, partition: int) -> None:
@@ -220,5 +300,9 @@ FAULTS = (
     ),
     Fault("Redis restarted with another dataset, then its own", "served from what is there", other_dataset),
     Fault("Redis slow: 200 ms an answer", "flagged after the deadline; /v1/events waits and accepts", slow),
+    Fault("Redis takes no more clients (maxclients)", "as if it were away", no_more_clients),
+    Fault("Redis asks for a password", "as if it were away", password),
+    Fault("Redis busy with a script without end", "as if it were away", busy),
+    Fault("the server killed (SIGKILL)", "no accepted fact lost; of the others what waited", server_killed),
     Fault("server's clock an hour ahead, then an hour behind", "answers go on, readiness fails", clock_jumps),
 )
