@@ -70,6 +70,7 @@ class ServeSection(_Section):
     allowed_hosts: tuple[str, ...] = Field((), description="Hosts a click may be sent to besides the item's own.")
     redis_deadline_ms: int = Field(20, ge=1, description="How long a decision waits for Redis, milliseconds.")
     body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
+    max_connections: int = Field(10_000, ge=1, description="Connections a process holds; idle ones make room.")
     studio: bool = Field(True, description="Serve the studio page and tail the event log for it.")
 
 
