@@ -17,6 +17,7 @@ MAX_URL_BYTES = 12_288
 MAX_HEADERS = 100
 MAX_PIPELINED = 64
 MAX_UNREAD_BYTES = 64 * 1024 * 1024
+LEAST_READ_BYTES = 16_384
 
 # Descriptors that are not connections of clients: Redis, files, listeners.
 _RESERVED_DESCRIPTORS = 256
@@ -30,7 +31,7 @@ class ConnectionLimits:
     """How many connections a process holds, and what each may cost; times in seconds, sizes in bytes.
 
     ``head_bytes`` bounds a request's line and headers together, ``head_s`` the time they may take, ``idle_s`` the
-    time a connection may stay open without a request, or with answers that its client does not read.
+    time a connection may stay open without a request, or while its client reads less than ``LEAST_READ_BYTES``.
     """
 
     connections: int
@@ -133,6 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_head = True
+        self._unread_bytes = 0
         self._unset_keepalive_if_required()
         super().on_message_begin()
 
@@ -168,7 +170,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The client does not read its answers: wait, not for ever."""
         super().pause_writing()
         if self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(self.limits.idle_s, self._cut, "stalled")
+            self._watch_reading()
 
     def resume_writing(self) -> None:
         """The client reads again."""
@@ -198,6 +200,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _watch_reading(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._stall_timer = self.loop.call_later(self.limits.idle_s, self._look_at_reading, waiting)
+
+    def _look_at_reading(self, waited: int) -> None:
+        if waited - self.transport.get_write_buffer_size() < LEAST_READ_BYTES:
+            self._hang_up("stalled")
+        else:
+            # A slow link, but one that reads.
+            self._watch_reading()
 
     def _head_too_slow(self) -> None:
         self._head_timer = None
@@ -246,9 +259,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _cut(self, reason: str) -> None:
         if not self.transport.is_closing():
-            self.metrics.connection_cut(reason)
-            self._end_requests()
-            self.transport.abort()
+            self._hang_up(reason)
+
+    def _hang_up(self, reason: str) -> None:
+        """Close at once, also a connection that closes behind answers that nobody reads."""
+        self.metrics.connection_cut(reason)
+        self._end_requests()
+        self.transport.abort()
 
 
 def _head_too_large(limit_bytes: int) -> tuple[int, str, str]:

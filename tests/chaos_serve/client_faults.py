@@ -19,6 +19,7 @@ MIB = 1 << 20
 SETTINGS = {"head_timeout_ms": 700, "idle_ms": 1_000, "body_timeout_ms": 700}
 EVENTS = b'{"events": [{"token": "abcABC_-123", "kind": "click", "event_ms": 17954422781}]}'
 HEAD = b"POST /v1/decide HTTP/1.1\r\nhost: x\r\n"
+ONCE = b"GET /media/creatives/large.png HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 METHODS = (
     b"GET", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"PURGE", b"BREW", b"get", b"\x00",
 )  # fmt: skip
@@ -187,8 +188,8 @@ def never_read(server: ServerProcess) -> str:
     assert server.config.objects_root is not None
     picture = server.config.objects_root / "creatives" / "large.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_bytes(bytes(4 * MIB))
-    cut = 'backdrop_cut_connections_total{reason="stalled"}'
+    picture.write_bytes(bytes(12 * MIB))
+    cut = b'backdrop_cut_connections_total{reason="stalled"}'
     with ExitStack() as stack:
         deaf = [stack.enter_context(socket.socket()) for _ in range(5)]
         for here in deaf:
@@ -196,8 +197,26 @@ def never_read(server: ServerProcess) -> str:
             here.connect((server.config.host, server.config.port))
         for here in deaf:
             send_all(here, [b"GET /media/creatives/large.png HTTP/1.1\r\nhost: x\r\n\r\n"] * 10)
-        wait_until(lambda: cut.encode() in server.get("/metrics").body, "they are cut off")
-    return "cut off after the idle time, counted"
+        last = stack.enter_context(socket.socket())
+        last.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        last.connect((server.config.host, server.config.port))
+        send_all(last, [ONCE])
+        wait_until(lambda: b"%b %.1f" % (cut, len(deaf) + 1) in server.get("/metrics").body, "they are cut off")
+    assert _read_slowly(server) > 12 * MIB
+    return "cut off after the idle time, counted; one that reads slowly, for longer than that, gets all of it"
+
+
+def _read_slowly(server: ServerProcess) -> int:
+    """Read a picture at a few MiB a second; returns how much came."""
+    read = 0
+    with socket.socket() as here:
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        here.connect((server.config.host, server.config.port))
+        here.sendall(ONCE)
+        while piece := here.recv(65_536):
+            read += len(piece)
+            time.sleep(len(piece) / (4 * MIB))
+    return read
 
 
 def half_closed(server: ServerProcess) -> str:
