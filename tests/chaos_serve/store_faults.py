@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -180,16 +181,16 @@ def slow(place: Place) -> str:
 def clock_jumps(place: Place) -> str:
     """The server's clock jumps an hour ahead, an hour back, and comes right."""
     offset = place.folder / "offset"
-    offset.write_text("0")
+    _set(offset, 0)
     with _server(place, "clock", place.redis.url, clock=offset, clock_check_ms=100) as server:
         wait_until(lambda: server.get("/readyz").status == 200, "it is ready")
         with Traffic(server.config.base_url) as traffic:
             for jump_ms in (JUMP_MS, -JUMP_MS):
-                offset.write_text(str(jump_ms))
+                _set(offset, jump_ms)
                 wait_until(lambda: server.get("/readyz").json()["reasons"] == ["clock_skewed"], "readiness tells it")
                 before = traffic.decisions
                 wait_until(lambda at=before: traffic.decisions > at + 20, "decisions go on")  # type: ignore[misc]
-            offset.write_text("0")
+            _set(offset, 0)
             wait_until(lambda: server.get("/readyz").status == 200, "it is ready again")
         assert not traffic.server_errors, (traffic.server_errors, traffic.broken[:3])
     jumps = (
@@ -271,6 +272,13 @@ def server_killed(place: Place) -> str:
         assert traffic.accepted <= facts
         assert lost <= server.config.flush_facts
     return f"no accepted fact lost; {lost} facts of pixels and clicks of {len(traffic.told)}, those of the last 25 ms"
+
+
+def _set(offset: Path, by_ms: int) -> None:
+    """Write a file in one step: the server reads it at each look at its clock."""
+    new = offset.with_suffix(".new")
+    new.write_text(str(by_ms))
+    new.replace(offset)
 
 
 def _put_aside(place: Place, partition: int) -> None:
