@@ -15,6 +15,8 @@ from tests.chaos_serve.traffic import Fact, Traffic
 from tests.serving.world import LINEAGE, ServerProcess, facts_in_log, fill, put_pack, wait_until
 
 PATIENCE_S = 30.0
+# So that the buffer is empty now and then, which is how it is seen that all is written.
+PAUSE_S = 0.02
 DEFECTS = ("Traceback", "_broke", "Exception", "never awaited", "was never retrieved")
 SPLIT = {RANDOM: 0.5, LINUCB: 0.5}
 
@@ -114,7 +116,7 @@ def suffer(place: Place, act: Callable[[], None], *, loses: bool = False) -> tup
     Fails if a decision, pixel or click ever got a 5xx or none, /v1/events anything but 202 or 503, the server does
     not recover, or, unless it ``loses`` facts with the dataset, a fact is not in the log.
     """
-    with Traffic(place.server.config.base_url) as traffic:
+    with Traffic(place.server.config.base_url, pause_s=PAUSE_S) as traffic:
         wait_until(lambda: traffic.decisions > 10, "there is traffic")
         act()
         back_s = place.until_well()

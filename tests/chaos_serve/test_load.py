@@ -12,7 +12,7 @@ from tests.chaos_serve.place import Place
 
 @pytest.mark.slow
 def test_under_load_no_restart_of_redis_fails_a_page_or_loses_an_accepted_fact(tmp_path: Path) -> None:
-    found = load(tmp_path, seconds=16, every_s=4, shoppers=4)
+    found = load(tmp_path, seconds=11, every_s=3, shoppers=4)
     # Memory is judged by the long run: a process of twenty seconds is still warming up.
     assert [fault for fault in found.faults if "memory" not in fault] == []
     assert found.restarts >= 2
