@@ -37,7 +37,7 @@ SERVING = [
 ]
 LEARN = [*CLI, *STORES, BEAM, METRICS]
 FEATURES = [*CLI, *STORES, "feast[redis,duckdb]==0.67.0"]
-GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86"]
+GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86", "scipy>=1.16"]
 DIFFUSERS = [*GENERATE, "accelerate>=1.12", "diffusers==0.42.1", "torch==2.13.0", "transformers==5.23.0"]
 GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=3.17,<4"]
 DEMO = [*BUILD, *SERVING, *LEARN, *FEATURES, *GENERATE, *EMBEDDED, "aiohttp>=3.13"]

@@ -8,6 +8,8 @@ from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Renderer
 from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
 from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
+from generation.gate import Gate, open_gate
+from generation.gate_settings import GateSettings
 from generation.layout import Placed, frame_for, place
 from generation.matte import decontaminate, refine
 from generation.original import original_picture
@@ -27,6 +29,8 @@ __all__ = [
     "Creative",
     "CutOut",
     "DeadRow",
+    "Gate",
+    "GateSettings",
     "MaskError",
     "Photo",
     "Placed",
@@ -50,6 +54,7 @@ __all__ = [
     "frame_for",
     "judge_picture",
     "open_backend",
+    "open_gate",
     "original_picture",
     "place",
     "placement_of",
