@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import apache_beam as beam
@@ -50,7 +49,7 @@ class RenderSettings:
     attempts: int
     rows_per_part: int
     progress: str = ""
-    gate: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    gate: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_creatives(task: Task, segmenter: Segmenter, renderer: Renderer) -> Iterator[Creative]:
