@@ -6,7 +6,6 @@ https://protobuf.dev/programming-guides/encoding/. The last member of the oneof 
 
 import struct
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from contracts import FormatError
@@ -55,7 +54,6 @@ def decode_value(data: bytes) -> Value:
     return _decode_any(data)
 
 
-@lru_cache(maxsize=4096)
 def decode_timestamp(data: bytes) -> int:
     """Nanoseconds since the Unix epoch of a stored ``google.protobuf.Timestamp``.
 

@@ -1,8 +1,11 @@
 """The online reader: everything a decision needs from Redis in one round trip, decoded by a compiled plan."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
+from types import MappingProxyType
 
 import numpy as np
 import redis.asyncio
@@ -10,12 +13,12 @@ from numpy.typing import NDArray
 
 from contracts import ContextSchema, CreativeRef, FormatError, InvalidInputError, ReadPlan, SettingsError, keys
 from stores.creative_index import decode_ref
-from stores.feast_rows import Decoded, EntityReader, compile_entity
+from stores.feast_rows import EntityReader, Rows, compile_entity
 from stores.feast_values import Value
-from stores.round_trip import Reply, pack_command, round_trip
+from stores.round_trip import Reply, Wire
 
-_MEMO = 65_536
-_HGETALL = b"HGETALL"
+_MEMO = 8_192
+_HGETALL = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ class OnlineReader:
         if missing:
             message = f"read plan lacks the features {missing} of context schema {schema.hash}: compile it again"
             raise SettingsError(message)
-        self._client = client
-        self._features = len(schema.features)
+        self._wire = Wire(client)
+        self._nothing = [math.nan] * len(schema.features)
         columns = {name: index for index, name in enumerate(schema.features)}
         readers = {
             entity.role: compile_entity(entity, plan.project, columns, schema, frozenset(plan.item_texts))
@@ -75,27 +78,26 @@ class OnlineReader:
             StoreError: if Redis refuses a command.
         """
         shared, per_item, indexes = await self._fetch(user, items, placement)
-        common = Decoded.empty(self._features)
-        user_known = False
+        common = Rows(1, self._nothing, bytearray(len(self._nothing)))
         for reader, reply in zip((self._user, self._placement), shared, strict=True):
             if reader is not None:
-                known = reader.decode(reply, now_ms, common)
-                user_known = user_known or (known and reader is self._user)
-        rows = [common.copy() for _ in items]
+                reader.decode(reply, now_ms, common, 0)
+        rows = Rows(len(items), common.values, common.stale)
         if self._item is not None:
-            for reply, row in zip(per_item, rows, strict=True):
-                self._item.decode(reply, now_ms, row)
-        creatives, damaged = _creatives(indexes)
-        raw = np.array([row.values for row in rows], dtype=np.float64).reshape(len(items), self._features)
+            for row, reply in enumerate(per_item):
+                self._item.decode(reply, now_ms, rows, row)
+        creatives = [_creatives(_flat(reply)) for reply in indexes]
+        raw = np.array(rows.values, dtype=np.float64).reshape(len(items), len(self._nothing))
+        present = ~np.isnan(raw)
         return OnlineRow(
             raw=raw,
-            present=~np.isnan(raw),
-            stale=np.array([row.stale for row in rows], dtype=np.bool_).reshape(len(items), self._features),
-            texts=tuple(row.texts for row in rows),
-            creatives=creatives,
-            user_known=user_known,
-            stale_texts=tuple(row.stale_texts for row in rows),
-            damaged=damaged + common.damaged + sum(row.damaged - common.damaged for row in rows),
+            present=present,
+            stale=np.frombuffer(rows.stale, dtype=np.bool_).reshape(raw.shape) & present,
+            texts=tuple(rows.texts),
+            creatives=tuple([arms for arms, _ in creatives]),
+            user_known=self._user is not None and self._user.known(shared[0]),
+            stale_texts=tuple(rows.stale_texts),
+            damaged=common.damaged + rows.damaged + sum([damaged for _, damaged in creatives]),
         )
 
     async def values(self, user: str, items: Sequence[str], placement: str) -> list[dict[str, Value]]:
@@ -122,10 +124,10 @@ class OnlineReader:
         shared = [_request(self._user, user), _request(self._placement, placement)]
         asked = [_request(self._item, item) for item in items]
         packed = [request for request in (*shared, *asked) if request is not None]
-        packed += [
-            pack_command(_HGETALL, keys.creatives(item, placement).encode(errors="surrogatepass")) for item in items
-        ]
-        replies = iter(await round_trip(self._client, packed, "read features"))
+        for item in items:
+            key = keys.creatives(item, placement).encode(errors="surrogatepass")
+            packed.append(_HGETALL % (len(key), key))
+        replies = iter(await self._wire.ask(packed, "read features"))
         first, second = (None if request is None else next(replies) for request in shared)
         per_item = [None if request is None else next(replies) for request in asked]
         return (first, second), per_item, list(replies)
@@ -141,26 +143,22 @@ def _request(reader: EntityReader | None, value: str) -> bytes | None:
         return None
 
 
-def _creatives(replies: Sequence[Reply]) -> tuple[tuple[Mapping[str, CreativeRef], ...], int]:
-    found: list[dict[str, CreativeRef]] = []
-    damaged = 0
-    for reply in replies:
-        arms: dict[str, CreativeRef] = {}
-        for arm, data in _pairs(reply):
-            try:
-                arms[arm.decode()] = _decode_ref(data)
-            except (FormatError, UnicodeDecodeError):
-                damaged += 1
-        found.append(arms)
-    return tuple(found), damaged
-
-
-def _pairs(reply: Reply) -> Iterable[tuple[bytes, bytes]]:
-    """Fields and values of an HGETALL: a flat list in RESP2, a mapping in RESP3."""
-    return reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-
-
 @lru_cache(maxsize=_MEMO)
-def _decode_ref(data: bytes) -> CreativeRef:
-    # A pure function of the bytes, so remembering it can serve nothing old.
-    return decode_ref(data)
+def _creatives(fields: tuple[bytes, ...]) -> tuple[Mapping[str, CreativeRef], int]:
+    """Creatives by arm, and how many were damaged; arms and references alternate.
+
+    A pure function of the bytes, so remembering it can serve nothing old.
+    """
+    good: dict[str, CreativeRef] = {}
+    damaged = 0
+    for arm, data in zip(fields[::2], fields[1::2], strict=True):
+        try:
+            good[arm.decode()] = decode_ref(data)
+        except (FormatError, UnicodeDecodeError):
+            damaged += 1
+    return MappingProxyType(good), damaged
+
+
+def _flat(reply: Reply) -> tuple[bytes, ...]:
+    """Fields and values of an HGETALL: a flat list in RESP2, a mapping in RESP3."""
+    return tuple(chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply)
