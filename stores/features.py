@@ -1,28 +1,29 @@
 """The online reader: everything a decision needs from Redis in one round trip, decoded by a compiled plan."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import redis.asyncio
 from numpy.typing import NDArray
 
-from contracts import ContextSchema, CreativeRef, FormatError, InvalidInputError, ReadPlan, SettingsError, keys
+from contracts import ContextSchema, CreativeRef, FormatError, ReadPlan, SettingsError, keys
 from stores.creative_index import decode_ref
-from stores.feast_rows import EntityReader, Rows, compile_entity
+from stores.feast_rows import NOTHING, DecodedRow, EntityReader, assemble, compile_entity
 from stores.feast_values import Value
+from stores.memo import Fields, Memo
 from stores.round_trip import Reply, Wire
 
-_MEMO = 8_192
-_HGETALL = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n"
+_NANOS_PER_MS = 1_000_000
+_REQUESTS = 8_192
+# Replies that all items share come first: user, placement.
+_SHARED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class OnlineRow:
+class OnlineRow(NamedTuple):
     """What one read brought back, for n items and the schema's f features.
 
     ``raw`` (n, f) values and codes, NaN where there is none; ``present`` (n, f) whether there is a value;
@@ -62,13 +63,15 @@ class OnlineReader:
             message = f"read plan lacks the features {missing} of context schema {schema.hash}: compile it again"
             raise SettingsError(message)
         self._wire = Wire(client)
-        self._nothing = [math.nan] * len(schema.features)
+        self._creatives = Memo(_creatives)
+        self._features = schema.features
         columns = {name: index for index, name in enumerate(schema.features)}
         readers = {
             entity.role: compile_entity(entity, plan.project, columns, schema, frozenset(plan.item_texts))
             for entity in plan.entities
         }
-        self._user, self._item, self._placement = (readers.get(role) for role in ("user", "item", "placement"))
+        self._shared = (readers.get("user"), readers.get("placement"))
+        self._item = readers.get("item")
 
     async def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> OnlineRow:
         """Read all that a decision on ``items`` needs; ages are as of ``now_ms``.
@@ -77,27 +80,23 @@ class OnlineReader:
             UnavailableError: if Redis does not answer.
             StoreError: if Redis refuses a command.
         """
-        shared, per_item, indexes = await self._fetch(user, items, placement)
-        common = Rows(1, self._nothing, bytearray(len(self._nothing)))
-        for reader, reply in zip((self._user, self._placement), shared, strict=True):
-            if reader is not None:
-                reader.decode(reply, now_ms, common, 0)
-        rows = Rows(len(items), common.values, common.stale)
-        if self._item is not None:
-            for row, reply in enumerate(per_item):
-                self._item.decode(reply, now_ms, rows, row)
-        creatives = [_creatives(_flat(reply)) for reply in indexes]
-        raw = np.array(rows.values, dtype=np.float64).reshape(len(items), len(self._nothing))
-        present = ~np.isnan(raw)
+        replies = await self._replies(user, items, placement)
+        behind = _SHARED + len(items)
+        shared = [_decoded(reader, [reply])[0] for reader, reply in zip(self._shared, replies, strict=False)]
+        width = len(self._features)
+        rows = assemble(shared, _decoded(self._item, replies[_SHARED:behind]), width, now_ms * _NANOS_PER_MS)
+        creatives = self._creatives(map(_flat, replies[behind:]))
+        raw = np.ndarray((len(items), width), np.float64, rows.values)
+        present = raw == raw  # noqa: PLR0124 - false for NaN alone, in one pass
         return OnlineRow(
             raw=raw,
             present=present,
-            stale=np.frombuffer(rows.stale, dtype=np.bool_).reshape(raw.shape) & present,
+            stale=_mask(rows.stale, present),
             texts=tuple(rows.texts),
             creatives=tuple([arms for arms, _ in creatives]),
-            user_known=self._user is not None and self._user.known(shared[0]),
+            user_known=shared[0].known,
             stale_texts=tuple(rows.stale_texts),
-            damaged=common.damaged + rows.damaged + sum([damaged for _, damaged in creatives]),
+            damaged=rows.damaged + sum([damaged for _, damaged in creatives]),
         )
 
     async def values(self, user: str, items: Sequence[str], placement: str) -> list[dict[str, Value]]:
@@ -108,57 +107,84 @@ class OnlineReader:
             StoreError: if Redis refuses a command.
             FormatError: if a stored value cannot be decoded.
         """
-        shared, per_item, _ = await self._fetch(user, items, placement)
+        replies = await self._replies(user, items, placement)
         common: dict[str, Value] = {}
-        for reader, reply in zip((self._user, self._placement), shared, strict=True):
+        for reader, reply in zip(self._shared, replies, strict=False):
             if reader is not None:
                 common |= reader.values(reply)
         if self._item is None:
             return [dict(common) for _ in items]
-        return [{**common, **self._item.values(reply)} for reply in per_item]
+        return [{**common, **self._item.values(reply)} for reply in replies[_SHARED : _SHARED + len(items)]]
 
-    async def _fetch(
-        self, user: str, items: Sequence[str], placement: str
-    ) -> tuple[tuple[Reply, Reply], Sequence[Reply], Sequence[Reply]]:
-        """One round trip: replies for user and placement, for each item, and each item's creative index."""
-        shared = [_request(self._user, user), _request(self._placement, placement)]
-        asked = [_request(self._item, item) for item in items]
-        packed = [request for request in (*shared, *asked) if request is not None]
-        for item in items:
-            key = keys.creatives(item, placement).encode(errors="surrogatepass")
-            packed.append(_HGETALL % (len(key), key))
-        replies = iter(await self._wire.ask(packed, "read features"))
-        first, second = (None if request is None else next(replies) for request in shared)
-        per_item = [None if request is None else next(replies) for request in asked]
-        return (first, second), per_item, list(replies)
+    async def replies(self, user: str, items: Sequence[str], placement: str) -> list[Reply]:
+        """What Redis answers, as it comes: user, placement, each item, each item's creative index.
+
+        Ids that cannot be keys, and roles that the plan has no features of, are left out.
+
+        Raises:
+            UnavailableError: if Redis does not answer.
+            StoreError: if Redis refuses a command.
+        """
+        asked = [request for request in self._commands(user, items, placement) if request is not None]
+        return await self._wire.ask(asked, "read features")
+
+    async def _replies(self, user: str, items: Sequence[str], placement: str) -> list[Reply]:
+        """As ``replies``, with None for what could not be asked for."""
+        packed = self._commands(user, items, placement)
+        asked = [request for request in packed if request is not None]
+        replies = await self._wire.ask(asked, "read features")
+        if len(asked) == len(packed):
+            return replies
+        found = iter(replies)
+        return [None if request is None else next(found) for request in packed]
+
+    def _commands(self, user: str, items: Sequence[str], placement: str) -> list[bytes | None]:
+        """Packed commands in one order always: user, placement, items, creative indexes."""
+        users, placements = self._shared
+        packed = [
+            None if users is None else users.request(user),
+            None if placements is None else placements.request(placement),
+        ]
+        ask = _nothing if self._item is None else self._item.request
+        packed += [ask(item) for item in items]
+        packed += [_index_request(item, placement) for item in items]
+        return packed
 
 
-def _request(reader: EntityReader | None, value: str) -> bytes | None:
-    """The packed HMGET, or None where there is nothing to ask for: no features, or an id that cannot be a key."""
+def _nothing(_: str) -> None:
+    """The request where there is nothing to ask for."""
+
+
+def _decoded(reader: EntityReader | None, replies: Sequence[Reply]) -> list[DecodedRow]:
     if reader is None:
-        return None
-    try:
-        return reader.request(value)
-    except InvalidInputError:
-        return None
+        return [NOTHING] * len(replies)
+    return reader.decode([() if reply is None else reply for reply in replies])
 
 
-@lru_cache(maxsize=_MEMO)
-def _creatives(fields: tuple[bytes, ...]) -> tuple[Mapping[str, CreativeRef], int]:
-    """Creatives by arm, and how many were damaged; arms and references alternate.
+def _mask(stale: bytearray | None, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    if stale is None:
+        return np.zeros(present.shape, dtype=np.bool_)
+    return np.frombuffer(stale, dtype=np.bool_).reshape(present.shape) & present
 
-    A pure function of the bytes, so remembering it can serve nothing old.
-    """
+
+@lru_cache(maxsize=_REQUESTS)
+def _index_request(item: str, placement: str) -> bytes:
+    key = keys.creatives(item, placement).encode(errors="surrogatepass")
+    return b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n" % (len(key), key)
+
+
+def _creatives(fields: Fields) -> tuple[Mapping[str, CreativeRef], int]:
+    """Creatives by arm, and how many were damaged; arms and references alternate."""
     good: dict[str, CreativeRef] = {}
     damaged = 0
     for arm, data in zip(fields[::2], fields[1::2], strict=True):
         try:
-            good[arm.decode()] = decode_ref(data)
+            good[(arm or b"").decode()] = decode_ref(data or b"")
         except (FormatError, UnicodeDecodeError):
             damaged += 1
     return MappingProxyType(good), damaged
 
 
-def _flat(reply: Reply) -> tuple[bytes, ...]:
+def _flat(reply: Reply) -> Iterable[bytes]:
     """Fields and values of an HGETALL: a flat list in RESP2, a mapping in RESP3."""
-    return tuple(chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply)
+    return chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply
