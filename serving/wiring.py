@@ -23,7 +23,7 @@ from serving.config import ServerConfig
 from serving.decide import Decider
 from serving.events import EventRoutes
 from serving.facts import warm_up
-from serving.gather import Gatherer
+from serving.gather import Gatherer, ReaderFactory
 from serving.health import HealthRoutes
 from serving.http import Route, Router
 from serving.keyring import KeyRing, ensure_keyring
@@ -81,7 +81,9 @@ def preload(config: ServerConfig, clock: Clock) -> Preloaded:
 
 
 @contextlib.asynccontextmanager
-async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> AsyncIterator[Router]:
+async def running(
+    config: ServerConfig, preloaded: Preloaded, clock: Clock, make_reader: ReaderFactory = OnlineReader
+) -> AsyncIterator[Router]:
     """Run a server's background work and yield its routes; on leaving, drain the event buffer and end it all."""
     metrics = preloaded.metrics
     async with contextlib.AsyncExitStack() as stack:
@@ -102,7 +104,7 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         )
         buffer = _buffer(config, log, metrics)
         memory = SlotMemory(config.remembered_slots)
-        reader = OnlineReader(preloaded.plan, preloaded.schema, hot)
+        reader = make_reader(preloaded.plan, preloaded.schema, hot)
         gatherer = Gatherer(
             reader,
             preloaded.schema,

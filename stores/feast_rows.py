@@ -19,11 +19,15 @@ _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
 class Freshness(NamedTuple):
-    """Until when (ns) one view's values are fresh, which columns they are in, and whether texts are among them."""
+    """Until when (ns) one view's values are fresh, which columns they are in, whether texts are among them; its time.
+
+    ``event_ns`` is the row's event time, minus infinity where it cannot be told.
+    """
 
     until_ns: float
     columns: tuple[int, ...]
     texts: bool
+    event_ns: float
 
 
 class DecodedRow(NamedTuple):
@@ -103,7 +107,7 @@ def _stale(
 def _mark(stale: bytearray, start: int, decoded: DecodedRow, now_ns: int) -> bool:
     """Mark an entity's stale columns; returns whether any of its texts is stale."""
     stale_texts = False
-    for until_ns, columns, has_texts in decoded.views:
+    for until_ns, columns, has_texts, _ in decoded.views:
         if until_ns < now_ns:
             for column in columns:
                 stale[start + column] = True
@@ -111,7 +115,7 @@ def _mark(stale: bytearray, start: int, decoded: DecodedRow, now_ns: int) -> boo
     return stale_texts
 
 
-class _Slot(NamedTuple):
+class Slot(NamedTuple):
     """A feature that a decision uses: place in the reply, column (-1: none), a text's code, whether it is wanted."""
 
     place: int
@@ -122,12 +126,13 @@ class _Slot(NamedTuple):
     reference: str
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """One view: the place of its event time, its TTL (infinite: none), and those of its features that are used."""
 
+    name: str
     stamp: int
     ttl_ns: float
-    slots: tuple[_Slot, ...]
+    slots: tuple[Slot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +140,13 @@ class EntityReader:
     """Asks for one entity and decodes the reply.
 
     ``request`` makes the packed HMGET for an entity (None: no such key can be); ``decode`` says what a reply holds.
-    ``features`` maps every reference to its place in the reply.
+    ``features`` maps every reference to its place in the reply; ``views`` are those of its features that are used.
     """
 
     request: Callable[[str], bytes | None]
     decode: Memo[DecodedRow]
     features: Mapping[str, int]
+    views: tuple[View, ...]
 
     def values(self, reply: Reply) -> dict[str, Value]:
         """Each feature's value, None where missing or null.
@@ -167,10 +173,10 @@ def compile_entity(
         SettingsError: if a feature is text where the schema takes a number, or the other way round.
     """
     fields: list[bytes] = []
-    views: list[_View] = []
+    views: list[View] = []
     features: dict[str, int] = {}
     for view in entity.views:
-        slots: list[_Slot] = []
+        slots: list[Slot] = []
         for feature in view.features:
             reference = f"{view.name}:{feature.name}"
             column = columns.get(reference, -1)
@@ -181,9 +187,9 @@ def compile_entity(
             features[reference] = len(fields)
             if column >= 0 or reference in texts:
                 code = schema.coder(column) if column >= 0 else None
-                slots.append(_Slot(len(fields), column, is_text, code, reference in texts, reference))
+                slots.append(Slot(len(fields), column, is_text, code, reference in texts, reference))
             fields.append(feature.field)
-        views.append(_View(len(fields), view.ttl_ms * _NANOS_PER_MS or math.inf, tuple(slots)))
+        views.append(View(view.name, len(fields), view.ttl_ms * _NANOS_PER_MS or math.inf, tuple(slots)))
         fields.append(view.timestamp_field)
     template = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%b%%b%b\r\n%b"
     prefix, suffix = key_prefix(entity.join_key, entity.key_type), project.encode()
@@ -194,6 +200,7 @@ def compile_entity(
         request=lru_cache(maxsize=_REQUESTS)(request),
         decode=Memo(partial(_decode, tuple(views), tuple(features.values()))),
         features=MappingProxyType(features),
+        views=tuple(views),
     )
 
 
@@ -205,38 +212,54 @@ def _request(template: bytes, key_bytes: int, key_type: str, value: str) -> byte
     return template % (key_bytes + len(key), key)
 
 
-def _decode(views: tuple[_View, ...], places: tuple[int, ...], reply: Fields) -> DecodedRow:
+def _decode(views: tuple[View, ...], places: tuple[int, ...], reply: Fields) -> DecodedRow:
     if not reply:
         return NOTHING
+
+    def value_of(slot: Slot) -> Value:
+        data = reply[slot.place]
+        return decode_value(data) if data else None
+
+    known = any(reply[place] is not None for place in places)
+    return row_of(views, value_of, lambda view: _event_ns(reply[view.stamp]), known=known)
+
+
+def row_of(
+    views: Sequence[View], value_of: Callable[[Slot], Value], event_ns_of: Callable[[View], float], *, known: bool
+) -> DecodedRow:
+    """An entity's row from its values and event times; a value that raises FormatError is counted as damaged."""
     numbers: list[tuple[int, float]] = []
     texts: dict[str, str] = {}
     freshness: list[Freshness] = []
     damaged = 0
-    for stamp, ttl_ns, slots in views:
+    for view in views:
         first, texts_before = len(numbers), len(texts)
-        for place, column, is_text, code, wanted, reference in slots:
-            data = reply[place]
-            if not data:
-                continue
+        for slot in view.slots:
             try:
-                if not is_text:
-                    numbers.append((column, _number(data)))
-                elif (text := _text(data)) is not None:
-                    if code is not None:
-                        numbers.append((column, code(text)))
-                    if wanted:
-                        texts[reference] = text
+                value = value_of(slot)
+                if value is None:
+                    continue
+                if not slot.is_text:
+                    numbers.append((slot.column, _number(value)))
+                    continue
+                text = _text(value)
             except FormatError:
                 damaged += 1
+                continue
+            if slot.code is not None:
+                numbers.append((slot.column, slot.code(text)))
+            if slot.wanted:
+                texts[slot.reference] = text
         columns = tuple(column for column, _ in numbers[first:])
-        until_ns = math.inf if ttl_ns == math.inf else _event_ns(reply[stamp]) + ttl_ns
-        freshness.append(Freshness(until_ns, columns, len(texts) > texts_before))
+        event_ns = event_ns_of(view)
+        until_ns = math.inf if view.ttl_ns == math.inf else event_ns + view.ttl_ns
+        freshness.append(Freshness(until_ns, columns, len(texts) > texts_before, event_ns))
     return DecodedRow(
         numbers=tuple(numbers),
         texts=MappingProxyType(texts) if texts else _NO_TEXTS,
         fresh_ns=min((view.until_ns for view in freshness), default=math.inf),
         views=tuple(freshness),
-        known=any(reply[place] is not None for place in places),
+        known=known,
         damaged=damaged,
     )
 
@@ -249,18 +272,15 @@ def _event_ns(stamp: bytes | None) -> float:
         return -math.inf
 
 
-def _text(data: bytes) -> str | None:
-    value = decode_value(data)
-    if value is None or isinstance(value, str):
+def _text(value: Value) -> str:
+    if isinstance(value, str):
         return value
     message = f"stored value is {type(value).__name__}, not a text"
     raise FormatError(message)
 
 
-def _number(data: bytes) -> float:
-    """The number, NaN for a null."""
-    value = decode_value(data)
-    if isinstance(value, str | bytes):
-        message = f"stored value is {type(value).__name__}, not a number"
-        raise FormatError(message)
-    return math.nan if value is None else float(value)
+def _number(value: Value) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    message = f"stored value is {type(value).__name__}, not a number"
+    raise FormatError(message)

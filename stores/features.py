@@ -1,24 +1,20 @@
 """The online reader: everything a decision needs from Redis in one round trip, decoded by a compiled plan."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from itertools import chain
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import redis.asyncio
 from numpy.typing import NDArray
 
-from contracts import ContextSchema, CreativeRef, FormatError, ReadPlan, SettingsError, keys
-from stores.creative_index import decode_ref
+from contracts import ContextSchema, CreativeRef, ReadPlan, SettingsError
+from stores.creative_index import decode_index, index_fields, index_request
 from stores.feast_rows import NOTHING, DecodedRow, EntityReader, assemble, compile_entity
 from stores.feast_values import Value
-from stores.memo import Fields, Memo
+from stores.memo import Memo
 from stores.round_trip import Reply, Wire
 
 _NANOS_PER_MS = 1_000_000
-_REQUESTS = 8_192
 # Replies that all items share come first: user, placement.
 _SHARED = 2
 
@@ -29,7 +25,8 @@ class OnlineRow(NamedTuple):
     ``raw`` (n, f) values and codes, NaN where there is none; ``present`` (n, f) whether there is a value;
     ``stale`` (n, f) whether it is older than its view's TTL. ``texts`` by reference and ``creatives`` by arm,
     one mapping an item; ``stale_texts`` (n) whether any of an item's texts is older than its view's TTL.
-    ``damaged`` counts stored values that could not be decoded and were left out.
+    ``damaged`` counts stored values that could not be decoded and were left out. ``sources`` are the rows of user,
+    placement and each item that all this was put together from.
     """
 
     raw: NDArray[np.float64]
@@ -40,6 +37,7 @@ class OnlineRow(NamedTuple):
     user_known: bool
     stale_texts: tuple[bool, ...] = ()
     damaged: int = 0
+    sources: tuple[DecodedRow, ...] = ()
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -63,7 +61,7 @@ class OnlineReader:
             message = f"read plan lacks the features {missing} of context schema {schema.hash}: compile it again"
             raise SettingsError(message)
         self._wire = Wire(client)
-        self._creatives = Memo(_creatives)
+        self._creatives = Memo(decode_index)
         self._features = schema.features
         columns = {name: index for index, name in enumerate(schema.features)}
         readers = {
@@ -83,21 +81,9 @@ class OnlineReader:
         replies = await self._replies(user, items, placement)
         behind = _SHARED + len(items)
         shared = [_decoded(reader, [reply])[0] for reader, reply in zip(self._shared, replies, strict=False)]
-        width = len(self._features)
-        rows = assemble(shared, _decoded(self._item, replies[_SHARED:behind]), width, now_ms * _NANOS_PER_MS)
-        creatives = self._creatives(map(_flat, replies[behind:]))
-        raw = np.ndarray((len(items), width), np.float64, rows.values)
-        present = raw == raw  # noqa: PLR0124 - false for NaN alone, in one pass
-        return OnlineRow(
-            raw=raw,
-            present=present,
-            stale=_mask(rows.stale, present),
-            texts=tuple(rows.texts),
-            creatives=tuple([arms for arms, _ in creatives]),
-            user_known=shared[0].known,
-            stale_texts=tuple(rows.stale_texts),
-            damaged=rows.damaged + sum([damaged for _, damaged in creatives]),
-        )
+        decoded = _decoded(self._item, replies[_SHARED:behind])
+        creatives = self._creatives(map(index_fields, replies[behind:]))
+        return online_row(shared, decoded, creatives, len(self._features), now_ms)
 
     async def values(self, user: str, items: Sequence[str], placement: str) -> list[dict[str, Value]]:
         """Every planned feature of each item's decision as the Feast SDK would return it, whatever its age.
@@ -147,7 +133,7 @@ class OnlineReader:
         ]
         ask = _nothing if self._item is None else self._item.request
         packed += [ask(item) for item in items]
-        packed += [_index_request(item, placement) for item in items]
+        packed += [index_request(item, placement) for item in items]
         return packed
 
 
@@ -161,30 +147,29 @@ def _decoded(reader: EntityReader | None, replies: Sequence[Reply]) -> list[Deco
     return reader.decode([() if reply is None else reply for reply in replies])
 
 
-def _mask(stale: bytearray | None, present: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    if stale is None:
-        return np.zeros(present.shape, dtype=np.bool_)
-    return np.frombuffer(stale, dtype=np.bool_).reshape(present.shape) & present
-
-
-@lru_cache(maxsize=_REQUESTS)
-def _index_request(item: str, placement: str) -> bytes:
-    key = keys.creatives(item, placement).encode(errors="surrogatepass")
-    return b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n" % (len(key), key)
-
-
-def _creatives(fields: Fields) -> tuple[Mapping[str, CreativeRef], int]:
-    """Creatives by arm, and how many were damaged; arms and references alternate."""
-    good: dict[str, CreativeRef] = {}
-    damaged = 0
-    for arm, data in zip(fields[::2], fields[1::2], strict=True):
-        try:
-            good[(arm or b"").decode()] = decode_ref(data or b"")
-        except (FormatError, UnicodeDecodeError):
-            damaged += 1
-    return MappingProxyType(good), damaged
-
-
-def _flat(reply: Reply) -> Iterable[bytes]:
-    """Fields and values of an HGETALL: a flat list in RESP2, a mapping in RESP3."""
-    return chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply
+def online_row(
+    shared: Sequence[DecodedRow],
+    items: Sequence[DecodedRow],
+    creatives: Sequence[tuple[Mapping[str, CreativeRef], int]],
+    width: int,
+    now_ms: int,
+) -> OnlineRow:
+    """Put together what was read: ``shared`` are user and placement, ``creatives`` an item's, and how many were bad."""
+    rows = assemble(shared, items, width, now_ms * _NANOS_PER_MS)
+    raw = np.ndarray((len(items), width), np.float64, rows.values)
+    present = raw == raw  # noqa: PLR0124 - false for NaN alone, in one pass
+    if rows.stale is None:
+        stale = np.zeros(raw.shape, dtype=np.bool_)
+    else:
+        stale = np.frombuffer(rows.stale, dtype=np.bool_).reshape(raw.shape) & present
+    return OnlineRow(
+        raw=raw,
+        present=present,
+        stale=stale,
+        texts=tuple(rows.texts),
+        creatives=tuple([arms for arms, _ in creatives]),
+        user_known=shared[0].known,
+        stale_texts=tuple(rows.stale_texts),
+        damaged=rows.damaged + sum([damaged for _, damaged in creatives]),
+        sources=(*shared, *items),
+    )
