@@ -91,14 +91,13 @@ class Subject:
             for role, entity in self._entities.items()
         }
 
-    async def ours(self) -> NDArray[np.float32]:
+    async def ours(self) -> NDArray[np.float64]:
         """The whole read, with ages and creatives."""
         return await self.read(*next(self._requests))
 
-    async def read(self, user: str, items: Sequence[str]) -> NDArray[np.float32]:
+    async def read(self, user: str, items: Sequence[str]) -> NDArray[np.float64]:
         """The vector by the reader."""
-        row = await self._reader.read(user, items, PLACEMENT, self._shop.now_ms)
-        return row.raw.astype(np.float32)
+        return (await self._reader.read(user, items, PLACEMENT, self._shop.now_ms)).raw
 
     async def bare(self) -> object:
         """The same commands over the same connection, replies left as they come."""
@@ -115,16 +114,16 @@ class Subject:
             pipe.hgetall(keys.creatives(item, PLACEMENT))
         return await pipe.execute()
 
-    async def sdk(self) -> NDArray[np.float32]:
+    async def sdk(self) -> NDArray[np.float64]:
         """The SDK's blocking call: features only, no ages, no creatives."""
         return self.vector(*next(self._requests))
 
-    def vector(self, user: str, items: Sequence[str]) -> NDArray[np.float32]:
+    def vector(self, user: str, items: Sequence[str]) -> NDArray[np.float64]:
         """The vector by the SDK."""
         asked = self._asked(user, items)
         return self._to_vector(self._store.get_online_features(self._references, asked, full_feature_names=True))
 
-    async def sdk_async(self) -> NDArray[np.float32]:
+    async def sdk_async(self) -> NDArray[np.float64]:
         """The SDK's asynchronous call."""
         asked = self._asked(*next(self._requests))
         return self._to_vector(
@@ -134,16 +133,17 @@ class Subject:
     def _asked(self, user: str, items: Sequence[str]) -> list[dict[str, str]]:
         return [{"user": user, "item": item, "placement": PLACEMENT} for item in items]
 
-    def _to_vector(self, answer: Any) -> NDArray[np.float32]:
+    def _to_vector(self, answer: Any) -> NDArray[np.float64]:
         columns = answer.to_dict()
         named = {name: columns[name.replace(":", "__")] for name in self._references}
-        return self._shop.schema.raw(named)[0].astype(np.float32)
+        return self._shop.schema.raw(named)[0]
 
     async def check(self) -> None:
         """All that is compared must be the same vector."""
         for _ in range(50):
             user, items = next(self._requests)
-            np.testing.assert_array_equal(await self.read(user, items), self.vector(user, items))
+            ours, theirs = await self.read(user, items), self.vector(user, items)
+            np.testing.assert_array_equal(ours.astype(np.float32), theirs.astype(np.float32))
 
 
 async def one_at_a_time(shop: Shop, count: int) -> dict[str, Times]:

@@ -49,14 +49,16 @@ NOTHING = DecodedRow((), _NO_TEXTS, math.inf, (), known=False, damaged=0)
 
 
 class Rows(NamedTuple):
-    """n rows of f features each.
+    """n rows of f features each, row after row.
 
-    ``values`` and codes (n f, NaN where there is none), row after row; ``stale`` (n f) whether they are older than
-    their view's TTL, None if none is; ``texts`` by reference (n), and whether any of a row's is, ``stale_texts`` (n).
+    ``values`` and codes (n f, NaN where there is none), whether there is one, ``present`` (n f), and whether it is
+    older than its view's TTL, ``stale`` (n f); ``texts`` by reference (n), and whether any of a row's is too old,
+    ``stale_texts`` (n).
     """
 
     values: "array[float]"
-    stale: bytearray | None
+    present: bytearray
+    stale: bytearray
     texts: list[Mapping[str, str]]
     stale_texts: list[bool]
     damaged: int
@@ -64,44 +66,29 @@ class Rows(NamedTuple):
 
 def assemble(shared: Sequence[DecodedRow], items: Sequence[DecodedRow], width: int, now_ns: int) -> Rows:
     """Rows of ``width`` features: each item's values beside those that all rows share."""
-    common = array("d", (math.nan,)) * width
-    fresh_ns, damaged = math.inf, 0
-    for numbers, _, until_ns, _, _, broken in shared:
-        for column, number in numbers:
-            common[column] = number
-        fresh_ns = until_ns if until_ns < fresh_ns else fresh_ns
-        damaged += broken
-    values = common * len(items)
-    texts = []
+    values, present, stale = array("d", (math.nan,)) * width, bytearray(width), bytearray(width)
+    damaged = 0
+    for decoded in shared:
+        for column, number in decoded.numbers:
+            values[column] = number
+            present[column] = True
+        if decoded.fresh_ns < now_ns:
+            _mark(stale, 0, decoded, now_ns)
+        damaged += decoded.damaged
+    count = len(items)
+    values, present, stale = values * count, present * count, stale * count
+    texts, stale_texts = [], [False] * count
     start = 0
-    for numbers, found, until_ns, _, _, broken in items:
+    for row, (numbers, found, fresh_ns, _, _, broken) in enumerate(items):
         for column, number in numbers:
             values[start + column] = number
+            present[start + column] = True
         texts.append(found)
-        fresh_ns = until_ns if until_ns < fresh_ns else fresh_ns
+        if fresh_ns < now_ns:
+            stale_texts[row] = _mark(stale, start, items[row], now_ns)
         damaged += broken
         start += width
-    if now_ns <= fresh_ns:
-        return Rows(values, None, texts, [False] * len(items), damaged)
-    return Rows(values, *_stale(shared, items, width, now_ns, texts), damaged)
-
-
-def _stale(
-    shared: Sequence[DecodedRow],
-    items: Sequence[DecodedRow],
-    width: int,
-    now_ns: int,
-    texts: list[Mapping[str, str]],
-) -> tuple[bytearray, list[Mapping[str, str]], list[bool]]:
-    """Which values are stale, and which rows' texts."""
-    common = bytearray(width)
-    for decoded in shared:
-        _mark(common, 0, decoded, now_ns)
-    stale = common * len(items)
-    stale_texts = [
-        decoded.fresh_ns < now_ns and _mark(stale, row * width, decoded, now_ns) for row, decoded in enumerate(items)
-    ]
-    return stale, texts, stale_texts
+    return Rows(values, present, stale, texts, stale_texts, damaged)
 
 
 def _mark(stale: bytearray, start: int, decoded: DecodedRow, now_ns: int) -> bool:
@@ -155,7 +142,7 @@ class EntityReader:
             FormatError: if a stored value cannot be decoded.
         """
         return {
-            reference: None if reply is None or reply[place] is None else decode_value(reply[place])
+            reference: None if not reply or reply[place] is None else decode_value(reply[place])
             for reference, place in self.features.items()
         }
 
@@ -240,7 +227,10 @@ def row_of(
                 if value is None:
                     continue
                 if not slot.is_text:
-                    numbers.append((slot.column, _number(value)))
+                    number = _number(value)
+                    # NaN says that there is none.
+                    if not math.isnan(number):
+                        numbers.append((slot.column, number))
                     continue
                 text = _text(value)
             except FormatError:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from contracts import ContextSchema, CreativeRef, ReadPlan, SettingsError
 from stores.creative_index import decode_index, index_fields, index_request
-from stores.feast_rows import NOTHING, DecodedRow, EntityReader, assemble, compile_entity
+from stores.feast_rows import NOTHING, DecodedRow, assemble, compile_entity
 from stores.feast_values import Value
 from stores.memo import Memo
 from stores.round_trip import Reply, Wire
@@ -80,8 +80,11 @@ class OnlineReader:
         """
         replies = await self._replies(user, items, placement)
         behind = _SHARED + len(items)
-        shared = [_decoded(reader, [reply])[0] for reader, reply in zip(self._shared, replies, strict=False)]
-        decoded = _decoded(self._item, replies[_SHARED:behind])
+        shared = [
+            NOTHING if reader is None else reader.decode.one(reply)
+            for reader, reply in zip(self._shared, replies, strict=False)
+        ]
+        decoded = [NOTHING] * len(items) if self._item is None else self._item.decode(replies[_SHARED:behind])
         creatives = self._creatives(map(index_fields, replies[behind:]))
         return online_row(shared, decoded, creatives, len(self._features), now_ms)
 
@@ -115,14 +118,14 @@ class OnlineReader:
         return await self._wire.ask(asked, "read features")
 
     async def _replies(self, user: str, items: Sequence[str], placement: str) -> list[Reply]:
-        """As ``replies``, with None for what could not be asked for."""
+        """As ``replies``, with an empty reply for what could not be asked for."""
         packed = self._commands(user, items, placement)
         asked = [request for request in packed if request is not None]
         replies = await self._wire.ask(asked, "read features")
         if len(asked) == len(packed):
             return replies
         found = iter(replies)
-        return [None if request is None else next(found) for request in packed]
+        return [() if request is None else next(found) for request in packed]
 
     def _commands(self, user: str, items: Sequence[str], placement: str) -> list[bytes | None]:
         """Packed commands in one order always: user, placement, items, creative indexes."""
@@ -141,12 +144,6 @@ def _nothing(_: str) -> None:
     """The request where there is nothing to ask for."""
 
 
-def _decoded(reader: EntityReader | None, replies: Sequence[Reply]) -> list[DecodedRow]:
-    if reader is None:
-        return [NOTHING] * len(replies)
-    return reader.decode([() if reply is None else reply for reply in replies])
-
-
 def online_row(
     shared: Sequence[DecodedRow],
     items: Sequence[DecodedRow],
@@ -156,16 +153,11 @@ def online_row(
 ) -> OnlineRow:
     """Put together what was read: ``shared`` are user and placement, ``creatives`` an item's, and how many were bad."""
     rows = assemble(shared, items, width, now_ms * _NANOS_PER_MS)
-    raw = np.ndarray((len(items), width), np.float64, rows.values)
-    present = raw == raw  # noqa: PLR0124 - false for NaN alone, in one pass
-    if rows.stale is None:
-        stale = np.zeros(raw.shape, dtype=np.bool_)
-    else:
-        stale = np.frombuffer(rows.stale, dtype=np.bool_).reshape(raw.shape) & present
+    shape = (len(items), width)
     return OnlineRow(
-        raw=raw,
-        present=present,
-        stale=stale,
+        raw=np.ndarray(shape, np.float64, rows.values),
+        present=np.ndarray(shape, np.bool_, rows.present),
+        stale=np.ndarray(shape, np.bool_, rows.stale),
         texts=tuple(rows.texts),
         creatives=tuple([arms for arms, _ in creatives]),
         user_known=shared[0].known,

@@ -26,6 +26,11 @@ class Memo(Generic[_T]):
         kept = self._kept.get
         return [kept(fields) or self._learn(fields) for fields in map(tuple, replies)]
 
+    def one(self, reply: Iterable[bytes | None]) -> _T:
+        """What one reply decodes to."""
+        fields = tuple(reply)
+        return self._kept.get(fields) or self._learn(fields)
+
     def _learn(self, fields: Fields) -> _T:
         found = self._decode(fields)
         if sum(len(field) for field in fields if field is not None) <= self._reply_bytes:
