@@ -40,8 +40,12 @@ class SdkReader:
             for entity in plan.entities
         }
 
-    async def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> OnlineRow:
+    async def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> OnlineRow:
         """Read all that a decision on ``items`` needs; ages are as of ``now_ms``.
+
+        ``also`` are packed read commands that go along with the creative index.
 
         Raises:
             UnavailableError: if Redis does not answer.
@@ -49,9 +53,10 @@ class SdkReader:
             FormatError: if the SDK refuses a stored value.
         """
         shared, rows = await self.features(user, items, placement)
-        indexes = await self._wire.ask([index_request(item, placement) for item in items], "read creatives")
-        creatives = [decode_index(tuple(index_fields(reply))) for reply in indexes]
-        return online_row(shared, rows, creatives, self._width, now_ms)
+        asked = [*(index_request(item, placement) for item in items), *also]
+        replies = await self._wire.ask(asked, "read creatives")
+        creatives = [decode_index(tuple(index_fields(reply))) for reply in replies[: len(items)]]
+        return online_row(shared, rows, creatives, replies[len(items) :], self._width, now_ms)
 
     async def features(
         self, user: str, items: Sequence[str], placement: str
@@ -68,7 +73,7 @@ class SdkReader:
                 async with asyncio.timeout(self._timeout_s):
                     users, placements, rows = await asyncio.gather(
                         *(
-                            self._rows(role, values)
+                            self.rows(role, values)
                             for role, values in (("user", [user]), ("placement", [placement]), ("item", items))
                         )
                     )
@@ -83,8 +88,12 @@ class SdkReader:
         if client is not None:
             await client.aclose()
 
-    async def _rows(self, role: str, values: Sequence[str]) -> list[DecodedRow]:
-        """The rows of one role's entities, in order."""
+    async def rows(self, role: str, values: Sequence[str]) -> list[DecodedRow]:
+        """The rows of one role's entities, in order.
+
+        Raises:
+            FormatError: if the SDK refuses a stored value.
+        """
         if role not in self._entities or not values:
             return [NOTHING] * len(values)
         entity, reader = self._entities[role]

@@ -22,8 +22,10 @@ _log = structlog.get_logger("serving.gather")
 class Reader(Protocol):
     """Reads features and creatives in one round trip."""
 
-    def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> Coroutine[Any, Any, OnlineRow]:
-        """Read all that a decision on these items needs."""
+    def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> Coroutine[Any, Any, OnlineRow]:
+        """Read all that a decision on these items needs, and send packed commands along."""
         ...
 
 

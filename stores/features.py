@@ -25,8 +25,9 @@ class OnlineRow(NamedTuple):
     ``raw`` (n, f) values and codes, NaN where there is none; ``present`` (n, f) whether there is a value;
     ``stale`` (n, f) whether it is older than its view's TTL. ``texts`` by reference and ``creatives`` by arm,
     one mapping an item; ``stale_texts`` (n) whether any of an item's texts is older than its view's TTL.
-    ``damaged`` counts stored values that could not be decoded and were left out. ``sources`` are the rows of user,
-    placement and each item that all this was put together from.
+    ``damaged`` counts stored values that could not be decoded and were left out. ``also`` holds the replies to
+    the commands that were sent along. ``sources`` are the rows of user, placement and each item that all this was put
+    together from.
     """
 
     raw: NDArray[np.float64]
@@ -37,6 +38,7 @@ class OnlineRow(NamedTuple):
     user_known: bool
     stale_texts: tuple[bool, ...] = ()
     damaged: int = 0
+    also: tuple[Reply, ...] = ()
     sources: tuple[DecodedRow, ...] = ()
 
     @property
@@ -71,22 +73,26 @@ class OnlineReader:
         self._shared = (readers.get("user"), readers.get("placement"))
         self._item = readers.get("item")
 
-    async def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> OnlineRow:
+    async def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> OnlineRow:
         """Read all that a decision on ``items`` needs; ages are as of ``now_ms``.
+
+        ``also`` are packed read commands that go along in the same round trip.
 
         Raises:
             UnavailableError: if Redis does not answer.
             StoreError: if Redis refuses a command.
         """
-        replies = await self._replies(user, items, placement)
-        behind = _SHARED + len(items)
+        replies = await self._replies(user, items, placement, also)
+        behind, end = _SHARED + len(items), _SHARED + 2 * len(items)
         shared = [
             NOTHING if reader is None else reader.decode.one(reply)
             for reader, reply in zip(self._shared, replies, strict=False)
         ]
         decoded = [NOTHING] * len(items) if self._item is None else self._item.decode(replies[_SHARED:behind])
-        creatives = self._creatives(map(index_fields, replies[behind:]))
-        return online_row(shared, decoded, creatives, len(self._features), now_ms)
+        creatives = self._creatives(map(index_fields, replies[behind:end]))
+        return online_row(shared, decoded, creatives, replies[end:], len(self._features), now_ms)
 
     async def values(self, user: str, items: Sequence[str], placement: str) -> list[dict[str, Value]]:
         """Every planned feature of each item's decision as the Feast SDK would return it, whatever its age.
@@ -117,9 +123,12 @@ class OnlineReader:
         asked = [request for request in self._commands(user, items, placement) if request is not None]
         return await self._wire.ask(asked, "read features")
 
-    async def _replies(self, user: str, items: Sequence[str], placement: str) -> list[Reply]:
+    async def _replies(
+        self, user: str, items: Sequence[str], placement: str, also: Sequence[bytes] = ()
+    ) -> list[Reply]:
         """As ``replies``, with an empty reply for what could not be asked for."""
         packed = self._commands(user, items, placement)
+        packed += also
         asked = [request for request in packed if request is not None]
         replies = await self._wire.ask(asked, "read features")
         if len(asked) == len(packed):
@@ -148,6 +157,7 @@ def online_row(
     shared: Sequence[DecodedRow],
     items: Sequence[DecodedRow],
     creatives: Sequence[tuple[Mapping[str, CreativeRef], int]],
+    also: Sequence[Reply],
     width: int,
     now_ms: int,
 ) -> OnlineRow:
@@ -163,5 +173,6 @@ def online_row(
         user_known=shared[0].known,
         stale_texts=tuple(rows.stale_texts),
         damaged=rows.damaged + sum([damaged for _, damaged in creatives]),
+        also=tuple(also),
         sources=(*shared, *items),
     )

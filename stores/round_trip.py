@@ -32,8 +32,13 @@ def pack_arguments(arguments: Sequence[bytes]) -> bytes:
     return b"".join(b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments)
 
 
+def pack_command(*words: bytes) -> bytes:
+    """A command in RESP."""
+    return b"*%d\r\n%b" % (len(words), pack_arguments(words))
+
+
 class Wire:
-    """Sends packed read commands of any number of callers in one event loop, each in one round trip.
+    """Sends packed commands that may be repeated, such as reads, of any number of callers in one event loop, each in one round trip.
 
     It borrows a connection of the client's pool at the first request and keeps it: closing the client closes it.
     """
@@ -46,7 +51,7 @@ class Wire:
         self._opening: asyncio.Task[_Line] | None = None
 
     async def ask(self, commands: Sequence[bytes], doing: str) -> list[Reply]:
-        """Send packed read commands at once and return their replies in order; a broken connection is renewed once.
+        """Send packed commands at once and return their replies in order; a broken connection is renewed once.
 
         Raises:
             UnavailableError: if Redis does not answer, or too many requests wait; ``doing`` completes "could not ...".
@@ -58,7 +63,7 @@ class Wire:
                 try:
                     return await line.ask(commands)
                 except exceptions.ConnectionError:
-                    # Redis closed the connection; these are reads, so asking again is safe.
+                    # Redis closed the connection; asking again is safe.
                     if line.open:
                         raise
             return await (await self._opened()).ask(commands)

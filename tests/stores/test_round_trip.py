@@ -13,11 +13,11 @@ import redis.asyncio
 from contracts import StoreError, UnavailableError
 from stores import EmbeddedRedis, connect, connect_async
 from stores.connect import command
-from stores.round_trip import MAX_WAITING, Wire, pack_arguments
+from stores.round_trip import MAX_WAITING, Wire, pack_command
 
 
 def get(key: str) -> bytes:
-    return b"*2\r\n" + pack_arguments([b"GET", key.encode()])
+    return pack_command(b"GET", key.encode())
 
 
 def connections_that_get(client: redis.Redis) -> int:
@@ -145,7 +145,7 @@ async def test_messages_that_nobody_asked_for_are_passed_over(
 ) -> None:
     client = redis.asyncio.Redis.from_url(redis_server.url, protocol=3)
     wire = Wire(client)
-    await wire.ask([b"*4\r\n" + pack_arguments([b"CLIENT", b"TRACKING", b"ON", b"BCAST"])], "track")
+    await wire.ask([pack_command(b"CLIENT", b"TRACKING", b"ON", b"BCAST")], "track")
     for number in range(20):
         command(redis_client, "SET", "watched", number)
         assert await wire.ask([get("watched")], "read") == [str(number).encode()]
