@@ -82,6 +82,10 @@ class SdkReader:
             raise UnavailableError(message) from error
         return (*users, *placements), rows
 
+    def views(self, role: str) -> tuple[View, ...]:
+        """What is used of a role's entities, view by view."""
+        return self._entities[role][1].views if role in self._entities else ()
+
     async def close(self) -> None:
         """Close the SDK's own connections: Feast's Redis store has no way to."""
         client = getattr(self._store._get_provider().online_store, "_client_async", None)

@@ -70,6 +70,7 @@ class ServeSection(_Section):
     allowed_hosts: tuple[str, ...] = Field((), description="Hosts a click may be sent to besides the item's own.")
     redis_deadline_ms: int = Field(20, ge=1, description="How long a decision waits for Redis, milliseconds.")
     body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
+    shadow_every: int = Field(0, ge=0, description="One read in so many is sampled for `backdrop shadow`; 0: none.")
     studio: bool = Field(True, description="Serve the studio page and tail the event log for it.")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backdrop.settings import Settings
-from contracts import ContextSchema, SettingsError, SetupError, UnavailableError
+from contracts import ContextSchema, ReadPlan, SettingsError, SetupError, UnavailableError
 from learner import HYBRID, ModelSettings
 
 if TYPE_CHECKING:
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 
 _TRIM_INTERVAL_S = 60.0
 _ASK_TIMEOUT_S = 1.0
+
+
+def read_plan(settings: Settings) -> ReadPlan:
+    """Read the compiled read plan.
+
+    Raises:
+        SettingsError: if it has not been compiled yet.
+        FormatError: if it is damaged.
+    """
+    try:
+        return ReadPlan.from_json(settings.plan_path.read_bytes())
+    except FileNotFoundError as error:
+        message = f"{settings.plan_path} is missing: run `backdrop features` first"
+        raise SettingsError(message) from error
 
 
 def read_schema(settings: Settings) -> ContextSchema:
@@ -56,6 +70,7 @@ def server_config(settings: Settings) -> "ServerConfig":
         read_deadline_ms=serve.redis_deadline_ms,
         body_limit_bytes=serve.body_limit_bytes,
         studio=serve.studio,
+        shadow_every=serve.shadow_every,
     )
 
 

@@ -70,6 +70,7 @@ class OnlineReader:
             entity.role: compile_entity(entity, plan.project, columns, schema, frozenset(plan.item_texts))
             for entity in plan.entities
         }
+        self._readers = readers
         self._shared = (readers.get("user"), readers.get("placement"))
         self._item = readers.get("item")
 
@@ -110,6 +111,19 @@ class OnlineReader:
         if self._item is None:
             return [dict(common) for _ in items]
         return [{**common, **self._item.values(reply)} for reply in replies[_SHARED : _SHARED + len(items)]]
+
+    async def row(self, role: str, entity: str) -> DecodedRow:
+        """What is stored of one entity.
+
+        Raises:
+            UnavailableError: if Redis does not answer.
+            StoreError: if Redis refuses a command.
+        """
+        reader = self._readers.get(role)
+        request = None if reader is None else reader.request(entity)
+        if reader is None or request is None:
+            return NOTHING
+        return reader.decode.one((await self._wire.ask([request], "read features"))[0])
 
     async def replies(self, user: str, items: Sequence[str], placement: str) -> list[Reply]:
         """What Redis answers, as it comes: user, placement, each item, each item's creative index.

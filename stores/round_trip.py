@@ -38,8 +38,9 @@ def pack_command(*words: bytes) -> bytes:
 
 
 class Wire:
-    """Sends packed commands that may be repeated, such as reads, of any number of callers in one event loop, each in one round trip.
+    """Sends packed commands of any number of callers in one event loop, each in one round trip.
 
+    They must be such that may be repeated, as reads are.
     It borrows a connection of the client's pool at the first request and keeps it: closing the client closes it.
     """
 
