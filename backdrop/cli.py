@@ -13,6 +13,7 @@ import typer
 from backdrop import doctor as doctor_module
 from backdrop import lineage_commands, wiring
 from backdrop.evaluate_command import evaluate
+from backdrop.key_commands import keys
 from backdrop.logging import configure_logging
 from backdrop.model_commands import register
 from backdrop.options import Home, LineageId, RedisUrl
@@ -276,3 +277,4 @@ def demo(
 
 
 register(app)
+app.add_typer(keys, name="keys")

@@ -24,7 +24,10 @@ _POSITIVE = (
     "clock_check_ms",
     "drain_ms",
     "studio_history_ms",
+    "cap_window_ms",
+    "workers",
 )
+_NOT_NEGATIVE = ("cap_impressions", "access_log_every", "drain_notice_ms")
 _MAX_PORT = 65_535
 
 
@@ -37,6 +40,9 @@ class ServerConfig:
     URLs ("" means ``http://host:port``), ``media_base_url`` stands before creative URLs that begin with ``/``.
     Clicks are redirected to an item's own URL or to a request's URL whose host is in ``allowed_hosts``.
     ``remembered_slots`` (item, placement) pairs stay in memory for the times Redis is away.
+    A creative that a user was shown ``cap_impressions`` times (0: no cap) within ``cap_window_ms`` rests for that user.
+    With ``sync_pixels`` pixels and clicks wait for the event log. One request in ``access_log_every`` (0: none) is
+    logged. Told to end, a server says so at /readyz for ``drain_notice_ms`` before it takes no more connections.
     """
 
     redis_url: str
@@ -68,6 +74,12 @@ class ServerConfig:
     drain_ms: int = 5_000
     studio: bool = False
     studio_history_ms: int = 3_600_000
+    cap_impressions: int = 0
+    cap_window_ms: int = 86_400_000
+    sync_pixels: bool = False
+    access_log_every: int = 0
+    drain_notice_ms: int = 0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work.
@@ -78,6 +90,10 @@ class ServerConfig:
         for name in _POSITIVE:
             if getattr(self, name) < 1:
                 message = f"{name} = {getattr(self, name)}: must be at least 1"
+                raise InvalidInputError(message)
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                message = f"{name} = {getattr(self, name)}: must be at least 0"
                 raise InvalidInputError(message)
         if not 0 < self.port <= _MAX_PORT:
             message = f"port = {self.port}: must be between 1 and {_MAX_PORT}"

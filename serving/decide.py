@@ -22,6 +22,7 @@ from contracts import (
 from serving.bodies import CreativeOut, DecideIn, DecideOut, DecisionOut, ItemIn, ModelOut
 from serving.choice import NO_CREATIVE, NO_PACK, Chosen, choose_arm, eligible_arms
 from serving.config import ServerConfig
+from serving.eligibility import ArmFilter, arm_filter, narrowed
 from serving.gather import Encoder, Gathered, Gatherer
 from serving.http import Request, RequestError, Response, decode_json, json_response, read_body
 from serving.landing import is_picture_url, is_web_url, landing_url
@@ -46,6 +47,7 @@ class Ask:
     category: str | None
     image_url: str | None
     url: str | None
+    arms: ArmFilter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +131,19 @@ class Decider:
         category = _category(ask, slot)
         decision_id = new_decision_id(now_ms)
         text_id = str(uuid.UUID(bytes=decision_id))
-        chosen = choose_arm(
-            policy,
+        eligible, emptied = narrowed(
             eligible_arms(
                 slot.creatives,
                 self.policies.inactive(category),
                 include_original=traffic.include_original,
             ),
+            ask.arms,
+            slot.creatives,
+            gathered.capped,
+        )
+        chosen = choose_arm(
+            policy,
+            eligible,
             context,
             # Without features every user looks alike: better an even choice than a confident one.
             self.packs.get(category) if gathered.live else None,
@@ -151,6 +159,7 @@ class Decider:
             for flag, holds in (
                 (chosen.flag or "", chosen.flag is not None and (gathered.live or chosen.flag != NO_PACK)),
                 (NO_CREATIVE, creative is None and chosen.flag != NO_CREATIVE),
+                (emptied or "", emptied is not None and chosen.flag == NO_CREATIVE),
                 ("stale_features", gathered.stale[row]),
                 ("remembered_creatives", gathered.remembered[row]),
                 ("unknown_item", creative is None and gathered.live and not slot.texts),
@@ -231,14 +240,15 @@ def check_request(body: DecideIn, max_items: int) -> tuple[str, str, list[Ask]]:
         raise RequestError(400, "wrong_count", f"{len(items)} items: send 1 to {max_items} in items, or one in item")
     try:
         user, placement = check_user(body.user), check_name("placement", body.placement)
-        return user, placement, [_ask(item) for item in items]
+        arms = arm_filter(body.only_arms, body.exclude_arms)
+        return user, placement, [_ask(item, arms) for item in items]
     except RequestError:
         raise
     except InvalidInputError as error:
         raise RequestError(400, "invalid_id", str(error)) from None
 
 
-def _ask(item: ItemIn) -> Ask:
+def _ask(item: ItemIn, arms: ArmFilter | None) -> Ask:
     check_name("item", item.id)
     if item.category is not None:
         check_name("category", item.category)
@@ -246,7 +256,9 @@ def _ask(item: ItemIn) -> Ask:
         if url is not None and not good(url):
             detail = f"{name} {url[:120]!r} of item {item.id!r}: use an absolute http or https URL in plain ASCII"
             raise RequestError(400, "invalid_url", detail)
-    return Ask(item.id, item.category, item.image_url, item.url)
+    return Ask(
+        item.id, item.category, item.image_url, item.url, arm_filter(item.only_arms, item.exclude_arms, within=arms)
+    )
 
 
 def _refuse_unknown(asks: list[Ask], placement: str, gathered: Gathered) -> None:

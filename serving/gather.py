@@ -10,6 +10,7 @@ import structlog
 from numpy.typing import NDArray
 
 from contracts import StoreError
+from serving.capping import Cap
 from serving.deadline import within
 from serving.memory import NOTHING, Slot, SlotMemory
 from serving.metrics import Metrics
@@ -21,8 +22,10 @@ _log = structlog.get_logger("serving.gather")
 class Reader(Protocol):
     """Reads features and creatives in one round trip."""
 
-    def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> Coroutine[Any, Any, OnlineRow]:
-        """Read all that a decision on these items needs."""
+    def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> Coroutine[Any, Any, OnlineRow]:
+        """Read all that a decision on these items needs, and send packed commands along."""
         ...
 
 
@@ -51,7 +54,10 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Contexts (n, d), what is known of each item in the placement, and how good that knowledge is."""
+    """Contexts (n, d), what is known of each item in the placement, and how good that knowledge is.
+
+    ``capped`` are ids of creatives that the user was shown often enough.
+    """
 
     contexts: NDArray[np.int16]
     slots: tuple[Slot, ...]
@@ -60,6 +66,7 @@ class Gathered:
     user_known: bool
     placement_known: bool
     live: bool
+    capped: frozenset[str] = frozenset()
 
 
 class Gatherer:
@@ -74,6 +81,7 @@ class Gatherer:
         *,
         deadline_s: float,
         placement_columns: Sequence[int],
+        cap: Cap | None = None,
     ) -> None:
         """``placement_columns`` are the features (columns of raw) that describe the placement."""
         self._reader = reader
@@ -82,12 +90,14 @@ class Gatherer:
         self._metrics = metrics
         self._deadline_s = deadline_s
         self._placement_columns = list(placement_columns)
+        self._cap = cap
 
     async def gather(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> Gathered:
         """Contexts and slots of ``items``; never raises for a store that is slow or away."""
         started = time.perf_counter()
+        also = () if self._cap is None else (self._cap.request(user, now_ms),)
         try:
-            row = await within(self._deadline_s, self._reader.read(user, items, placement, now_ms))
+            row = await within(self._deadline_s, self._reader.read(user, items, placement, now_ms, also))
         except TimeoutError:
             return self._without(items, placement, "deadline", started)
         except StoreError:
@@ -122,6 +132,7 @@ class Gatherer:
             row.user_known,
             not columns or bool(row.present[:, columns].any()),
             live=True,
+            capped=frozenset() if self._cap is None else self._cap.reached(row.also[0]),
         )
 
     def _without(self, items: Sequence[str], placement: str, reason: str, started: float) -> Gathered:

@@ -26,6 +26,7 @@ class Metrics:
         self._packs = self._counter("pack_refreshes", "Packs fetched, by what became of them.", "outcome")
         self._reads = self._counter("failed_reads", "Decide requests answered without the stores.", "reason")
         self._damaged = self._counter("damaged_values", "Stored values that could not be decoded.")
+        self._capping = self._counter("capping_impressions", "Impressions for the cap, by outcome.", "outcome")
         self._refreshes = self._counter("refreshes", "Background refreshes.", "what", "outcome")
         self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.")
         self.buffered_facts = self._gauge("buffered_facts", "Facts waiting for the event log.")
@@ -85,6 +86,10 @@ class Metrics:
     def damaged(self, count: int) -> None:
         """Count stored values that could not be decoded."""
         self._damaged.inc(count)
+
+    def capping(self, outcome: str, count: int) -> None:
+        """Count impressions on their way to the frequency cap."""
+        self._add(self._capping, count, "capping", outcome)
 
     def pack(self, outcome: str) -> None:
         """Count a fetched pack."""

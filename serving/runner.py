@@ -10,9 +10,9 @@ import uvicorn
 from contracts import SetupError
 from serving.app import create_app
 from serving.config import ServerConfig
+from serving.stack import uvicorn_config
 
 _BACKLOG = 2048
-_IDLE_S = 30
 
 
 def serve(config: ServerConfig) -> None:
@@ -28,21 +28,7 @@ def serve(config: ServerConfig) -> None:
     # What is loaded now stays: the collector need not look at it again while requests wait.
     gc.collect()
     gc.freeze()
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            loop="uvloop",
-            ws="none",
-            lifespan="on",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_keep_alive=_IDLE_S,
-            timeout_graceful_shutdown=max(1, config.drain_ms // 1000),
-        )
-    )
+    server = uvicorn.Server(uvicorn_config(app, drain_ms=config.drain_ms))
     if threading.current_thread() is threading.main_thread():
         # A signal may come before uvicorn listens for it, and uvicorn raises it again when it is done.
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,6 +11,7 @@ import structlog
 from contracts import (
     Clock,
     ContextSchema,
+    Fact,
     FormatError,
     InvalidInputError,
     ReadPlan,
@@ -19,6 +20,7 @@ from contracts import (
 )
 from contracts.plan import references_of
 from serving.buffer import AsyncLog, EventBuffer
+from serving.capping import Cap, CapWriter
 from serving.config import ServerConfig
 from serving.decide import Decider
 from serving.events import EventRoutes
@@ -26,7 +28,7 @@ from serving.facts import warm_up
 from serving.gather import Gatherer
 from serving.health import HealthRoutes
 from serving.http import Route, Router
-from serving.keyring import KeyRing, ensure_keyring
+from serving.keyring import KeyRing, KeyRingWatch, ensure_keyring
 from serving.media import MediaRoute
 from serving.memory import SlotMemory
 from serving.metrics import Metrics
@@ -37,6 +39,7 @@ from stores import (
     AsyncPackStore,
     AsyncPolicyStore,
     AsyncRedisEventLog,
+    AsyncShownStore,
     CreativeIndex,
     OnlineReader,
     RedisEventLog,
@@ -95,12 +98,17 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         policies = PolicyTable(AsyncPolicyStore(calm))
         packs = PackTable(pack_store, policies, metrics, clock)
         clock_check = ClockCheck(log, clock, metrics, limit_ms=config.grace_ms // 2)
+        sealer = TokenSealer(preloaded.ring, clock)
+        keys = KeyRingWatch(config.keyring_path, preloaded.ring, clock, sealer.use)
         refreshers = (
             Refresher("policy", policies.refresh, config.refresh_ms / 1000, metrics),
             Refresher("packs", packs.refresh, config.refresh_ms / 1000, metrics),
             Refresher("clock", clock_check.refresh, config.clock_check_ms / 1000, metrics),
+            Refresher("keys", keys.refresh, config.refresh_ms / 1000, metrics),
         )
-        buffer = _buffer(config, log, metrics)
+        cap = Cap(config.cap_impressions, config.cap_window_ms) if config.cap_impressions else None
+        caps = None if cap is None else _cap_writer(config, cap, AsyncShownStore(calm), metrics)
+        buffer = _buffer(config, log, metrics, None if caps is None else caps.see)
         memory = SlotMemory(config.remembered_slots)
         reader = OnlineReader(preloaded.plan, preloaded.schema, hot)
         gatherer = Gatherer(
@@ -110,8 +118,8 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
             metrics,
             deadline_s=config.read_deadline_ms / 1000,
             placement_columns=_placement_columns(preloaded),
+            cap=cap,
         )
-        sealer = TokenSealer(preloaded.ring, clock)
         studio = _studio(config, preloaded, packs, clock) if config.studio else None
         decider = Decider(
             config,
@@ -135,6 +143,9 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         tasks.append(asyncio.create_task(_listen(pack_store, refreshers[1].hurry), name="pack-listener"))
         if studio is not None:
             tasks.append(asyncio.create_task(studio.run(), name="studio"))
+        if caps is not None:
+            tasks.append(asyncio.create_task(caps.run(), name="frequency-cap"))
+            stack.push_async_callback(caps.flush)
         stack.push_async_callback(_end, tasks)
         stack.push_async_callback(buffer.close, flushing, config.drain_ms / 1000)
         yield Router(
@@ -164,7 +175,18 @@ def _studio(config: ServerConfig, preloaded: Preloaded, packs: PackTable, clock:
     return Studio(config, preloaded.schema, packs, preloaded.metrics, clock, log, index)
 
 
-def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics) -> EventBuffer:
+def _cap_writer(config: ServerConfig, cap: Cap, store: AsyncShownStore, metrics: Metrics) -> CapWriter:
+    return CapWriter(
+        cap,
+        store,
+        metrics,
+        capacity=config.buffer_facts,
+        flush_s=config.flush_ms / 1000,
+        timeout_s=config.append_timeout_ms / 1000,
+    )
+
+
+def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics, watch: Callable[[Fact], None] | None) -> EventBuffer:
     return EventBuffer(
         log,
         metrics,
@@ -173,6 +195,7 @@ def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics) -> EventBuffe
         batch=config.flush_facts,
         flush_s=config.flush_ms / 1000,
         timeout_s=config.append_timeout_ms / 1000,
+        watch=watch,
     )
 
 

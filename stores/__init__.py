@@ -18,6 +18,7 @@ from stores.dead_letters import DeadLetter, DeadLetters
 from stores.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from stores.features import OnlineReader, OnlineRow
 from stores.file_log import FileEventLog
+from stores.impressions import AsyncShownStore, Shown, shown_counts, shown_request
 from stores.lineages import Lineage, LineageState, LineageStore, Move
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
 from stores.pack_reader import AsyncPackStore
@@ -34,6 +35,7 @@ __all__ = [
     "AsyncPackStore",
     "AsyncPolicyStore",
     "AsyncRedisEventLog",
+    "AsyncShownStore",
     "CategoryFacts",
     "CategoryState",
     "CreativeIndex",
@@ -56,6 +58,7 @@ __all__ = [
     "RecordView",
     "RedisBinary",
     "RedisEventLog",
+    "Shown",
     "StatisticsStore",
     "Trimmed",
     "Trimmer",
@@ -71,6 +74,8 @@ __all__ = [
     "find_redis_server",
     "open_objects",
     "read_archive",
+    "shown_counts",
+    "shown_request",
     "translated",
     "trim_safely",
     "union_entries",

@@ -28,7 +28,8 @@ class OnlineRow:
     ``raw`` (n, f) values and codes, NaN where there is none; ``present`` (n, f) whether there is a value;
     ``stale`` (n, f) whether it is older than its view's TTL. ``texts`` by reference and ``creatives`` by arm,
     one mapping an item; ``stale_texts`` (n) whether any of an item's texts is older than its view's TTL.
-    ``damaged`` counts stored values that could not be decoded and were left out.
+    ``damaged`` counts stored values that could not be decoded and were left out. ``also`` holds the replies to
+    the commands that were sent along.
     """
 
     raw: NDArray[np.float64]
@@ -39,6 +40,7 @@ class OnlineRow:
     user_known: bool
     stale_texts: tuple[bool, ...] = ()
     damaged: int = 0
+    also: tuple[Reply, ...] = ()
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -70,14 +72,18 @@ class OnlineReader:
         }
         self._user, self._item, self._placement = (readers.get(role) for role in ("user", "item", "placement"))
 
-    async def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> OnlineRow:
+    async def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> OnlineRow:
         """Read all that a decision on ``items`` needs; ages are as of ``now_ms``.
+
+        ``also`` are packed read commands that go along in the same round trip.
 
         Raises:
             UnavailableError: if Redis does not answer.
             StoreError: if Redis refuses a command.
         """
-        shared, per_item, indexes = await self._fetch(user, items, placement)
+        shared, per_item, rest = await self._fetch(user, items, placement, also)
         common = Rows(1, self._nothing, bytearray(len(self._nothing)))
         for reader, reply in zip((self._user, self._placement), shared, strict=True):
             if reader is not None:
@@ -86,7 +92,7 @@ class OnlineReader:
         if self._item is not None:
             for row, reply in enumerate(per_item):
                 self._item.decode(reply, now_ms, rows, row)
-        creatives = [_creatives(_flat(reply)) for reply in indexes]
+        creatives = [_creatives(_flat(reply)) for reply in rest[: len(items)]]
         raw = np.array(rows.values, dtype=np.float64).reshape(len(items), len(self._nothing))
         present = ~np.isnan(raw)
         return OnlineRow(
@@ -98,6 +104,7 @@ class OnlineReader:
             user_known=self._user is not None and self._user.known(shared[0]),
             stale_texts=tuple(rows.stale_texts),
             damaged=common.damaged + rows.damaged + sum([damaged for _, damaged in creatives]),
+            also=tuple(rest[len(items) :]),
         )
 
     async def values(self, user: str, items: Sequence[str], placement: str) -> list[dict[str, Value]]:
@@ -118,16 +125,16 @@ class OnlineReader:
         return [{**common, **self._item.values(reply)} for reply in per_item]
 
     async def _fetch(
-        self, user: str, items: Sequence[str], placement: str
+        self, user: str, items: Sequence[str], placement: str, also: Sequence[bytes] = ()
     ) -> tuple[tuple[Reply, Reply], Sequence[Reply], Sequence[Reply]]:
-        """One round trip: replies for user and placement, for each item, and each item's creative index."""
+        """One round trip: replies for user and placement, for each item, each item's creatives, and ``also``."""
         shared = [_request(self._user, user), _request(self._placement, placement)]
         asked = [_request(self._item, item) for item in items]
         packed = [request for request in (*shared, *asked) if request is not None]
         for item in items:
             key = keys.creatives(item, placement).encode(errors="surrogatepass")
             packed.append(_HGETALL % (len(key), key))
-        replies = iter(await self._wire.ask(packed, "read features"))
+        replies = iter(await self._wire.ask([*packed, *also], "read features"))
         first, second = (None if request is None else next(replies) for request in shared)
         per_item = [None if request is None else next(replies) for request in asked]
         return (first, second), per_item, list(replies)

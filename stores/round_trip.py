@@ -32,6 +32,11 @@ def pack_arguments(arguments: Sequence[bytes]) -> bytes:
     return b"".join(b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments)
 
 
+def pack_command(*words: bytes) -> bytes:
+    """A command in RESP."""
+    return b"*%d\r\n%b" % (len(words), pack_arguments(words))
+
+
 class Wire:
     """Sends packed read commands of any number of callers in one event loop, each in one round trip.
 

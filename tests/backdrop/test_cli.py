@@ -46,6 +46,7 @@ COMMANDS = (
     "arm",
     "tune",
     "dead-letters",
+    "keys",
 )
 PATIENCE_S = 60.0
 
