@@ -181,7 +181,7 @@ def feast_server(place: World) -> Iterator[Server]:
     """``feast serve`` on the same registry and Redis, one worker, without its access log."""
     port = choose_port()
     program = "from feast.cli.cli import cli; cli()"
-    words = ["serve", "--host", _HOST, "--port", str(port), "--no-access-log"]
+    words = ["serve", "--host", _HOST, "--port", str(port), "--no-access-log", "--max-requests", "0"]
     with _running([sys.executable, "-c", program, *words], place.environment, folder=_ROOT / "feature_repo") as pid:
         yield _answering(Server(pid, port), "/health")
 

@@ -1,5 +1,6 @@
 """Everything a decision needs from outside: one round trip with a deadline, or what is remembered."""
 
+import operator
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Gatherer:
         self._memory = memory
         self._metrics = metrics
         self._deadline_s = deadline_s
-        self._placement_columns = list(placement_columns)
+        self._placement_columns = np.array(placement_columns, dtype=np.intp)
         self._cap = cap
 
     async def gather(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> Gathered:
@@ -119,21 +120,28 @@ class Gatherer:
                 self._memory.forget(item, placement)
             slots.append(slot)
         # A value past its age is not served: the schema's default stands in, and the decision says so.
-        contexts = self._encoder.encode(row.raw, row.usable)
-        columns = self._placement_columns
-        stale = np.any(row.stale, axis=1) | np.array(row.stale_texts or False, dtype=np.bool_)
+        old = bool(row.stale.any())
+        contexts = self._encoder.encode(row.raw, row.usable if old else row.present)
+        stale = row.stale_texts or (False,) * len(items)
+        if old:
+            stale = tuple(map(operator.or_, stale, np.any(row.stale, axis=1).tolist()))
         if row.damaged:
             self._metrics.damaged(row.damaged)
         return Gathered(
             contexts,
             tuple(slots),
-            tuple(stale.tolist()),
+            stale,
             (False,) * len(items),
             row.user_known,
-            not columns or bool(row.present[:, columns].any()),
+            self._knows_placement(row),
             live=True,
             capped=frozenset() if self._cap is None else self._cap.reached(row.also[0]),
         )
+
+    def _knows_placement(self, row: OnlineRow) -> bool:
+        # All rows are of the one placement.
+        columns = self._placement_columns
+        return not columns.size or bool(row.present[0].take(columns).any())
 
     def _without(self, items: Sequence[str], placement: str, reason: str, started: float) -> Gathered:
         self._metrics.stage("read_failed", time.perf_counter() - started)

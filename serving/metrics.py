@@ -51,15 +51,13 @@ class Metrics:
         """Count a refused request."""
         self._add(self._rejected, 1, "rejected", reason)
 
-    def decision(self, policy: str, flags: tuple[str, ...]) -> None:
-        """Count a decision and its flags."""
-        self.decisions_total += 1
-        self._add(self._decisions, 1, "decisions", policy)
-        for flag in flags:
-            self._add(self._flags, 1, "flags", flag)
+    def decisions(self, policy: str, count: int) -> None:
+        """Count a request's decisions."""
+        self.decisions_total += count
+        self._add(self._decisions, count, "decisions", policy)
 
-    def request_flags(self, flags: tuple[str, ...]) -> None:
-        """Count the flags that hold for a whole request."""
+    def flags(self, flags: tuple[str, ...]) -> None:
+        """Count the flags of a decision, or of a whole request."""
         for flag in flags:
             self._add(self._flags, 1, "flags", flag)
 
