@@ -120,7 +120,7 @@ def serve(
     settings = _settings(home, redis_url, serve={"host": host, "port": port})
     config = wiring.server_config(settings)
     wiring.require_partitions(settings)
-    run_server(config)
+    run_server(config, wiring.reader_factory(settings))
 
 
 @app.command()

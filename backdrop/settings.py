@@ -106,6 +106,7 @@ class FeaturesSection(_Section):
 
     repo: Path = Field(_PROJECT / "feature_repo", description="Folder with feature_store.yaml.")
     context: Path = Field(_PROJECT / "feature_repo/context.yaml", description="Context schema, YAML.")
+    reader: Literal["plan", "sdk"] = Field("plan", description="What serving reads with: compiled plan or Feast's SDK.")
 
 
 class Settings(BaseSettings):
@@ -162,6 +163,11 @@ class Settings(BaseSettings):
     def registry_path(self) -> Path:
         """The Feast registry."""
         return self.home / "features" / "registry.db"
+
+    @property
+    def store_file(self) -> Path:
+        """The feature_store.yaml that `backdrop features` writes, for Feast."""
+        return self.registry_path.parent / "feature_store.yaml"
 
     @property
     def profiles(self) -> Path:

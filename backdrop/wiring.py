@@ -3,6 +3,7 @@
 import os
 import shutil
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from learner import HYBRID, ModelSettings
 if TYPE_CHECKING:
     from beam_pipelines.generate import GenerateConfig
     from beam_pipelines.learn import LearnConfig
-    from serving import ServerConfig
+    from serving import ReaderFactory, ServerConfig
 
 _TRIM_INTERVAL_S = 60.0
 _ASK_TIMEOUT_S = 1.0
@@ -56,6 +57,24 @@ def server_config(settings: Settings) -> "ServerConfig":
         body_limit_bytes=serve.body_limit_bytes,
         studio=serve.studio,
     )
+
+
+def reader_factory(settings: Settings) -> "ReaderFactory":
+    """What makes a server's reader: only with ``features.reader = "sdk"`` is Feast imported.
+
+    Raises:
+        SettingsError: if the SDK is to read and the features have not been registered.
+    """
+    from stores import OnlineReader
+
+    if settings.features.reader == "plan":
+        return OnlineReader
+    from backdrop.sdk_reader import sdk_reader
+
+    if not settings.store_file.is_file():
+        message = f"{settings.store_file} is missing: run `backdrop features` first"
+        raise SettingsError(message)
+    return partial(sdk_reader, settings.features.repo, settings.store_file.resolve(), _ASK_TIMEOUT_S)
 
 
 def require_partitions(settings: Settings) -> None:

@@ -18,6 +18,7 @@ SUITES: dict[str, str] = {
     "soak": "benchmarks.soak",
     "runners": "benchmarks.runners",
     "generation_gpu": "benchmarks.generation_gpu",
+    "reader": "benchmarks.reader",
 }
 # Those that need packages which no other part of the project does run in an environment of their own.
 ENVIRONMENTS = {"learner": ".venv-bench"}

@@ -2,15 +2,16 @@
 
 import operator
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import redis.asyncio
 import structlog
 from numpy.typing import NDArray
 
-from contracts import StoreError
+from contracts import ContextSchema, ReadPlan, StoreError
 from serving.capping import Cap
 from serving.deadline import within
 from serving.memory import NOTHING, Slot, SlotMemory
@@ -28,6 +29,10 @@ class Reader(Protocol):
     ) -> Coroutine[Any, Any, OnlineRow]:
         """Read all that a decision on these items needs, and send packed commands along."""
         ...
+
+
+# Makes a server's reader from plan, schema and a client whose replies are bytes.
+ReaderFactory = Callable[[ReadPlan, ContextSchema, redis.asyncio.Redis], Reader]
 
 
 class Encoder(Protocol):

@@ -25,7 +25,7 @@ from serving.config import ServerConfig
 from serving.decide import Decider
 from serving.events import EventRoutes
 from serving.facts import warm_up
-from serving.gather import Gatherer
+from serving.gather import Gatherer, ReaderFactory
 from serving.health import HealthRoutes
 from serving.http import Route, Router
 from serving.keyring import KeyRing, KeyRingWatch, ensure_keyring
@@ -84,7 +84,9 @@ def preload(config: ServerConfig, clock: Clock) -> Preloaded:
 
 
 @contextlib.asynccontextmanager
-async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> AsyncIterator[Router]:
+async def running(
+    config: ServerConfig, preloaded: Preloaded, clock: Clock, make_reader: ReaderFactory = OnlineReader
+) -> AsyncIterator[Router]:
     """Run a server's background work and yield its routes; on leaving, drain the event buffer and end it all."""
     metrics = preloaded.metrics
     async with contextlib.AsyncExitStack() as stack:
@@ -110,7 +112,7 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         caps = None if cap is None else _cap_writer(config, cap, AsyncShownStore(calm), metrics)
         buffer = _buffer(config, log, metrics, None if caps is None else caps.see)
         memory = SlotMemory(config.remembered_slots)
-        reader = OnlineReader(preloaded.plan, preloaded.schema, hot)
+        reader = make_reader(preloaded.plan, preloaded.schema, hot)
         gatherer = Gatherer(
             reader,
             preloaded.schema,

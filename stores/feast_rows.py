@@ -1,107 +1,152 @@
-"""One entity's part of a read plan, compiled: the request's bytes and where each reply value goes."""
+"""One entity's part of a read plan, compiled: the request's bytes, and what a reply holds for a decision."""
 
 import math
-import struct
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import NamedTuple
 
-from contracts import ContextSchema, FormatError, PlannedEntity, SettingsError, key_prefix, key_value
+from contracts import ContextSchema, FormatError, InvalidInputError, PlannedEntity, SettingsError, key_prefix, key_value
 from stores.feast_values import Value, decode_timestamp, decode_value
+from stores.memo import Fields, Memo
 from stores.round_trip import Reply, pack_arguments
 
 _NANOS_PER_MS = 1_000_000
-_MEMO = 16_384
-
-_FLOAT = struct.Struct("<xf")
-_FLOAT_TAG, _FLOAT_BYTES = 0x35, 5
-_TEXT_TAG, _SHORT = 0x12, 0x80
+_REQUESTS = 8_192
+_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
-class Rows:
-    """n rows in the making, of f features each.
+class Freshness(NamedTuple):
+    """Until when (ns) one view's values are fresh, which columns they are in, whether texts are among them; its time.
 
-    ``values`` and codes (n f, NaN where there is none) and whether they are ``stale`` (n f), row after row; ``texts``
-    by reference (n), and whether any of a row's texts is older than its view's TTL, ``stale_texts`` (n).
+    ``event_ns`` is the row's event time, minus infinity where it cannot be told.
     """
 
-    __slots__ = ("damaged", "stale", "stale_texts", "texts", "values")
-
-    def __init__(self, count: int, values: list[float], stale: bytearray) -> None:
-        """``count`` rows that all start as one row's ``values`` and ``stale``."""
-        self.values = values * count
-        self.stale = stale * count
-        self.texts: list[dict[str, str]] = [{} for _ in range(count)]
-        self.stale_texts = [False] * count
-        self.damaged = 0
+    until_ns: float
+    columns: tuple[int, ...]
+    texts: bool
+    event_ns: float
 
 
-class _Number(NamedTuple):
-    """A feature that is a number: its place in the reply, its column in the row."""
+class DecodedRow(NamedTuple):
+    """What an entity's reply holds.
+
+    ``numbers`` are (column, value or code), ``texts`` those that are wanted, by reference; all of it is fresh
+    until ``fresh_ns``, each view as ``views`` say. ``damaged`` counts values that could not be decoded.
+    """
+
+    numbers: tuple[tuple[int, float], ...]
+    texts: Mapping[str, str]
+    fresh_ns: float
+    views: tuple[Freshness, ...]
+    known: bool
+    damaged: int
+
+
+NOTHING = DecodedRow((), _NO_TEXTS, math.inf, (), known=False, damaged=0)
+
+
+class Rows(NamedTuple):
+    """n rows of f features each.
+
+    ``values`` and codes (n f, NaN where there is none), row after row; ``stale`` (n f) whether they are older than
+    their view's TTL, None if none is; ``texts`` by reference (n), and whether any of a row's is, ``stale_texts`` (n).
+    """
+
+    values: "array[float]"
+    stale: bytearray | None
+    texts: list[Mapping[str, str]]
+    stale_texts: list[bool]
+    damaged: int
+
+
+def assemble(shared: Sequence[DecodedRow], items: Sequence[DecodedRow], width: int, now_ns: int) -> Rows:
+    """Rows of ``width`` features: each item's values beside those that all rows share."""
+    common = array("d", (math.nan,)) * width
+    fresh_ns, damaged = math.inf, 0
+    for numbers, _, until_ns, _, _, broken in shared:
+        for column, number in numbers:
+            common[column] = number
+        fresh_ns = until_ns if until_ns < fresh_ns else fresh_ns
+        damaged += broken
+    values = common * len(items)
+    texts = []
+    start = 0
+    for numbers, found, until_ns, _, _, broken in items:
+        for column, number in numbers:
+            values[start + column] = number
+        texts.append(found)
+        fresh_ns = until_ns if until_ns < fresh_ns else fresh_ns
+        damaged += broken
+        start += width
+    if now_ns <= fresh_ns:
+        return Rows(values, None, texts, [False] * len(items), damaged)
+    return Rows(values, *_stale(shared, items, width, now_ns, texts), damaged)
+
+
+def _stale(
+    shared: Sequence[DecodedRow],
+    items: Sequence[DecodedRow],
+    width: int,
+    now_ns: int,
+    texts: list[Mapping[str, str]],
+) -> tuple[bytearray, list[Mapping[str, str]], list[bool]]:
+    """Which values are stale, and which rows' texts."""
+    common = bytearray(width)
+    for decoded in shared:
+        _mark(common, 0, decoded, now_ns)
+    stale = common * len(items)
+    stale_texts = [
+        decoded.fresh_ns < now_ns and _mark(stale, row * width, decoded, now_ns) for row, decoded in enumerate(items)
+    ]
+    return stale, texts, stale_texts
+
+
+def _mark(stale: bytearray, start: int, decoded: DecodedRow, now_ns: int) -> bool:
+    """Mark an entity's stale columns; returns whether any of its texts is stale."""
+    stale_texts = False
+    for until_ns, columns, has_texts, _ in decoded.views:
+        if until_ns < now_ns:
+            for column in columns:
+                stale[start + column] = True
+            stale_texts = stale_texts or has_texts
+    return stale_texts
+
+
+class Slot(NamedTuple):
+    """A feature that a decision uses: place in the reply, column (-1: none), a text's code, whether it is wanted."""
 
     place: int
     column: int
-
-
-class _Text(NamedTuple):
-    """A feature that is a text: its place in the reply; its column (-1: none) and code; whether it is itself wanted."""
-
-    place: int
-    column: int
+    is_text: bool
     code: Callable[[str], float] | None
     wanted: bool
     reference: str
 
 
-class _View(NamedTuple):
-    """One view: the place of its event time, its TTL (0: none), and those of its features that a decision uses."""
+class View(NamedTuple):
+    """One view: the place of its event time, its TTL (infinite: none), and those of its features that are used."""
 
+    name: str
     stamp: int
-    ttl_ns: int
-    numbers: tuple[_Number, ...]
-    texts: tuple[_Text, ...]
+    ttl_ns: float
+    slots: tuple[Slot, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class EntityReader:
     """Asks for one entity and decodes the reply.
 
-    ``template`` is the packed HMGET with room for the key's length and value; ``features`` maps every reference
-    to its place in the reply; rows have ``width`` columns.
+    ``request`` makes the packed HMGET for an entity (None: no such key can be); ``decode`` says what a reply holds.
+    ``features`` maps every reference to its place in the reply; ``views`` are those of its features that are used.
     """
 
-    key_type: str
-    template: bytes
-    key_bytes: int
-    views: tuple[_View, ...]
+    request: Callable[[str], bytes | None]
+    decode: Memo[DecodedRow]
     features: Mapping[str, int]
-    width: int
-
-    def request(self, value: str) -> bytes:
-        """The packed HMGET for the entity ``value``.
-
-        Raises:
-            InvalidInputError: if ``value`` cannot be a key of this entity.
-        """
-        key = key_value(self.key_type, value)
-        return self.template % (self.key_bytes + len(key), key)
-
-    def known(self, reply: Reply) -> bool:
-        """Whether anything is stored of the entity."""
-        return reply is not None and any(reply[place] is not None for place in self.features.values())
-
-    def decode(self, reply: Reply, now_ms: int, rows: Rows, row: int) -> None:
-        """Put a reply's values into a row, by its number."""
-        if reply is None:
-            return
-        start = row * self.width
-        for view in self.views:
-            stale = view.ttl_ns != 0 and _event_ns(reply[view.stamp]) < now_ms * _NANOS_PER_MS - view.ttl_ns
-            if view.numbers:
-                _put_numbers(view.numbers, reply, rows, start, stale)
-            if view.texts:
-                _put_texts(view.texts, reply, rows, start, row, stale)
+    views: tuple[View, ...]
 
     def values(self, reply: Reply) -> dict[str, Value]:
         """Each feature's value, None where missing or null.
@@ -128,11 +173,10 @@ def compile_entity(
         SettingsError: if a feature is text where the schema takes a number, or the other way round.
     """
     fields: list[bytes] = []
-    views: list[_View] = []
+    views: list[View] = []
     features: dict[str, int] = {}
     for view in entity.views:
-        numbers: list[_Number] = []
-        coded: list[_Text] = []
+        slots: list[Slot] = []
         for feature in view.features:
             reference = f"{view.name}:{feature.name}"
             column = columns.get(reference, -1)
@@ -141,90 +185,102 @@ def compile_entity(
                 message = f"{reference} is {feature.value_type}, which the context schema or serving cannot take"
                 raise SettingsError(message)
             features[reference] = len(fields)
-            if is_text and (column >= 0 or reference in texts):
+            if column >= 0 or reference in texts:
                 code = schema.coder(column) if column >= 0 else None
-                coded.append(_Text(len(fields), column, code, reference in texts, reference))
-            elif column >= 0:
-                numbers.append(_Number(len(fields), column))
+                slots.append(Slot(len(fields), column, is_text, code, reference in texts, reference))
             fields.append(feature.field)
-        views.append(_View(len(fields), view.ttl_ms * _NANOS_PER_MS, tuple(numbers), tuple(coded)))
+        views.append(View(view.name, len(fields), view.ttl_ms * _NANOS_PER_MS or math.inf, tuple(slots)))
         fields.append(view.timestamp_field)
+    template = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%b%%b%b\r\n%b"
     prefix, suffix = key_prefix(entity.join_key, entity.key_type), project.encode()
-    head, tail, rest = (part.replace(b"%", b"%%") for part in (prefix, suffix, pack_arguments(fields)))
+    around = [part.replace(b"%", b"%%") for part in (prefix, suffix, pack_arguments(fields))]
+    template %= (len(fields) + 2, *around)
+    request = partial(_request, template, len(prefix) + len(suffix), entity.key_type)
     return EntityReader(
-        key_type=entity.key_type,
-        template=b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%b%%b%b\r\n%b" % (len(fields) + 2, head, tail, rest),
-        key_bytes=len(prefix) + len(suffix),
+        request=lru_cache(maxsize=_REQUESTS)(request),
+        decode=Memo(partial(_decode, tuple(views), tuple(features.values()))),
+        features=MappingProxyType(features),
         views=tuple(views),
-        features=features,
-        width=len(schema.features),
     )
 
 
-def _put_numbers(slots: tuple[_Number, ...], reply: Reply, rows: Rows, start: int, stale: bool) -> None:
-    # Here and in _put_texts a decision's decoding time is spent: the commonest form is told apart in place.
-    values = rows.values
-    for place, column in slots:
-        data = reply[place]
-        if not data:
-            continue
-        if data[0] == _FLOAT_TAG and len(data) == _FLOAT_BYTES:
-            values[start + column] = _FLOAT.unpack(data)[0]
-        else:
+def _request(template: bytes, key_bytes: int, key_type: str, value: str) -> bytes | None:
+    try:
+        key = key_value(key_type, value)
+    except InvalidInputError:
+        return None
+    return template % (key_bytes + len(key), key)
+
+
+def _decode(views: tuple[View, ...], places: tuple[int, ...], reply: Fields) -> DecodedRow:
+    if not reply:
+        return NOTHING
+
+    def value_of(slot: Slot) -> Value:
+        data = reply[slot.place]
+        return decode_value(data) if data else None
+
+    known = any(reply[place] is not None for place in places)
+    return row_of(views, value_of, lambda view: _event_ns(reply[view.stamp]), known=known)
+
+
+def row_of(
+    views: Sequence[View], value_of: Callable[[Slot], Value], event_ns_of: Callable[[View], float], *, known: bool
+) -> DecodedRow:
+    """An entity's row from its values and event times; a value that raises FormatError is counted as damaged."""
+    numbers: list[tuple[int, float]] = []
+    texts: dict[str, str] = {}
+    freshness: list[Freshness] = []
+    damaged = 0
+    for view in views:
+        first, texts_before = len(numbers), len(texts)
+        for slot in view.slots:
             try:
-                values[start + column] = _number(data)
+                value = value_of(slot)
+                if value is None:
+                    continue
+                if not slot.is_text:
+                    numbers.append((slot.column, _number(value)))
+                    continue
+                text = _text(value)
             except FormatError:
-                rows.damaged += 1
+                damaged += 1
                 continue
-        if stale:
-            rows.stale[start + column] = True
+            if slot.code is not None:
+                numbers.append((slot.column, slot.code(text)))
+            if slot.wanted:
+                texts[slot.reference] = text
+        columns = tuple(column for column, _ in numbers[first:])
+        event_ns = event_ns_of(view)
+        until_ns = math.inf if view.ttl_ns == math.inf else event_ns + view.ttl_ns
+        freshness.append(Freshness(until_ns, columns, len(texts) > texts_before, event_ns))
+    return DecodedRow(
+        numbers=tuple(numbers),
+        texts=MappingProxyType(texts) if texts else _NO_TEXTS,
+        fresh_ns=min((view.until_ns for view in freshness), default=math.inf),
+        views=tuple(freshness),
+        known=known,
+        damaged=damaged,
+    )
 
 
-def _put_texts(slots: tuple[_Text, ...], reply: Reply, rows: Rows, start: int, row: int, stale: bool) -> None:
-    for place, column, code, wanted, reference in slots:
-        data = reply[place]
-        if not data:
-            continue
-        try:
-            # IndexError: one byte only.
-            text = data[2:].decode() if data[0] == _TEXT_TAG and len(data) == data[1] + 2 < _SHORT else _text(data)
-        except (FormatError, UnicodeDecodeError, IndexError):
-            rows.damaged += 1
-            continue
-        if text is None:
-            continue
-        if code is not None:
-            rows.values[start + column] = code(text)
-            if stale:
-                rows.stale[start + column] = True
-        if wanted:
-            rows.texts[row][reference] = text
-            if stale:
-                rows.stale_texts[row] = True
-
-
-@lru_cache(maxsize=_MEMO)
 def _event_ns(stamp: bytes | None) -> float:
-    """Event time of a row, ns; a row whose age cannot be told is older than any. Rows of one batch share it."""
+    """Event time of a row, ns; a row whose age cannot be told is older than any."""
     try:
         return -math.inf if stamp is None else decode_timestamp(stamp)
     except FormatError:
         return -math.inf
 
 
-def _text(data: bytes) -> str | None:
-    value = decode_value(data)
-    if value is None or isinstance(value, str):
+def _text(value: Value) -> str:
+    if isinstance(value, str):
         return value
     message = f"stored value is {type(value).__name__}, not a text"
     raise FormatError(message)
 
 
-@lru_cache(maxsize=_MEMO)
-def _number(data: bytes) -> float:
-    """The number, NaN for a null."""
-    value = decode_value(data)
-    if isinstance(value, str | bytes):
-        message = f"stored value is {type(value).__name__}, not a number"
-        raise FormatError(message)
-    return math.nan if value is None else float(value)
+def _number(value: Value) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    message = f"stored value is {type(value).__name__}, not a number"
+    raise FormatError(message)

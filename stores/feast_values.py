@@ -18,7 +18,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
 _CONTINUES = 0x80
 _MAX_TAG = 0xFFFF_FFFF
-_NULL_TIME = -(1 << 63)
+NULL_TIME = -(1 << 63)
 _NANOS = 1_000_000_000
 _NULL_FIELD = 19
 # Every other number up to here is a list, set, map or text-like type that no plan allows.
@@ -125,7 +125,7 @@ def _bool(data: bytes, at: int) -> tuple[Value, int]:
 def _time(data: bytes, at: int) -> tuple[Value, int]:
     value, at = _varint(data, at)
     seconds = _signed(value, 64)
-    return None if seconds == _NULL_TIME else seconds, at
+    return None if seconds == NULL_TIME else seconds, at
 
 
 def _null(data: bytes, at: int) -> tuple[Value, int]:

@@ -1,35 +1,33 @@
 """The online reader: everything a decision needs from Redis in one round trip, decoded by a compiled plan."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
-from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import redis.asyncio
 from numpy.typing import NDArray
 
-from contracts import ContextSchema, CreativeRef, FormatError, InvalidInputError, ReadPlan, SettingsError, keys
-from stores.creative_index import decode_ref
-from stores.feast_rows import EntityReader, Rows, compile_entity
+from contracts import ContextSchema, CreativeRef, ReadPlan, SettingsError
+from stores.creative_index import decode_index, index_fields, index_request
+from stores.feast_rows import NOTHING, DecodedRow, EntityReader, assemble, compile_entity
 from stores.feast_values import Value
+from stores.memo import Memo
 from stores.round_trip import Reply, Wire
 
-_MEMO = 8_192
-_HGETALL = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n"
+_NANOS_PER_MS = 1_000_000
+# Replies that all items share come first: user, placement.
+_SHARED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class OnlineRow:
+class OnlineRow(NamedTuple):
     """What one read brought back, for n items and the schema's f features.
 
     ``raw`` (n, f) values and codes, NaN where there is none; ``present`` (n, f) whether there is a value;
     ``stale`` (n, f) whether it is older than its view's TTL. ``texts`` by reference and ``creatives`` by arm,
     one mapping an item; ``stale_texts`` (n) whether any of an item's texts is older than its view's TTL.
-    ``damaged`` counts stored values that could not be decoded and were left out. ``also`` holds the replies to
-    the commands that were sent along.
+    ``damaged`` counts stored values that could not be decoded and were left out. ``sources`` are the rows of user,
+    placement and each item that all this was put together from; ``also`` holds the replies to the commands that
+    were sent along.
     """
 
     raw: NDArray[np.float64]
@@ -40,6 +38,7 @@ class OnlineRow:
     user_known: bool
     stale_texts: tuple[bool, ...] = ()
     damaged: int = 0
+    sources: tuple[DecodedRow, ...] = ()
     also: tuple[Reply, ...] = ()
 
     @property
@@ -64,13 +63,15 @@ class OnlineReader:
             message = f"read plan lacks the features {missing} of context schema {schema.hash}: compile it again"
             raise SettingsError(message)
         self._wire = Wire(client)
-        self._nothing = [math.nan] * len(schema.features)
+        self._creatives = Memo(decode_index)
+        self._features = schema.features
         columns = {name: index for index, name in enumerate(schema.features)}
         readers = {
             entity.role: compile_entity(entity, plan.project, columns, schema, frozenset(plan.item_texts))
             for entity in plan.entities
         }
-        self._user, self._item, self._placement = (readers.get(role) for role in ("user", "item", "placement"))
+        self._shared = (readers.get("user"), readers.get("placement"))
+        self._item = readers.get("item")
 
     async def read(
         self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
@@ -83,29 +84,14 @@ class OnlineReader:
             UnavailableError: if Redis does not answer.
             StoreError: if Redis refuses a command.
         """
-        shared, per_item, rest = await self._fetch(user, items, placement, also)
-        common = Rows(1, self._nothing, bytearray(len(self._nothing)))
-        for reader, reply in zip((self._user, self._placement), shared, strict=True):
-            if reader is not None:
-                reader.decode(reply, now_ms, common, 0)
-        rows = Rows(len(items), common.values, common.stale)
-        if self._item is not None:
-            for row, reply in enumerate(per_item):
-                self._item.decode(reply, now_ms, rows, row)
-        creatives = [_creatives(_flat(reply)) for reply in rest[: len(items)]]
-        raw = np.array(rows.values, dtype=np.float64).reshape(len(items), len(self._nothing))
-        present = ~np.isnan(raw)
-        return OnlineRow(
-            raw=raw,
-            present=present,
-            stale=np.frombuffer(rows.stale, dtype=np.bool_).reshape(raw.shape) & present,
-            texts=tuple(rows.texts),
-            creatives=tuple([arms for arms, _ in creatives]),
-            user_known=self._user is not None and self._user.known(shared[0]),
-            stale_texts=tuple(rows.stale_texts),
-            damaged=common.damaged + rows.damaged + sum([damaged for _, damaged in creatives]),
-            also=tuple(rest[len(items) :]),
-        )
+        replies = await self._replies(user, items, placement, also)
+        behind = _SHARED + len(items)
+        last = behind + len(items)
+        shared = [_decoded(reader, [reply])[0] for reader, reply in zip(self._shared, replies, strict=False)]
+        decoded = _decoded(self._item, replies[_SHARED:behind])
+        creatives = self._creatives(map(index_fields, replies[behind:last]))
+        row = online_row(shared, decoded, creatives, len(self._features), now_ms)
+        return row._replace(also=tuple(replies[last:])) if also else row
 
     async def values(self, user: str, items: Sequence[str], placement: str) -> list[dict[str, Value]]:
         """Every planned feature of each item's decision as the Feast SDK would return it, whatever its age.
@@ -115,57 +101,85 @@ class OnlineReader:
             StoreError: if Redis refuses a command.
             FormatError: if a stored value cannot be decoded.
         """
-        shared, per_item, _ = await self._fetch(user, items, placement)
+        replies = await self._replies(user, items, placement)
         common: dict[str, Value] = {}
-        for reader, reply in zip((self._user, self._placement), shared, strict=True):
+        for reader, reply in zip(self._shared, replies, strict=False):
             if reader is not None:
                 common |= reader.values(reply)
         if self._item is None:
             return [dict(common) for _ in items]
-        return [{**common, **self._item.values(reply)} for reply in per_item]
+        return [{**common, **self._item.values(reply)} for reply in replies[_SHARED : _SHARED + len(items)]]
 
-    async def _fetch(
+    async def replies(self, user: str, items: Sequence[str], placement: str) -> list[Reply]:
+        """What Redis answers, as it comes: user, placement, each item, each item's creative index.
+
+        Ids that cannot be keys, and roles that the plan has no features of, are left out.
+
+        Raises:
+            UnavailableError: if Redis does not answer.
+            StoreError: if Redis refuses a command.
+        """
+        asked = [request for request in self._commands(user, items, placement) if request is not None]
+        return await self._wire.ask(asked, "read features")
+
+    async def _replies(
         self, user: str, items: Sequence[str], placement: str, also: Sequence[bytes] = ()
-    ) -> tuple[tuple[Reply, Reply], Sequence[Reply], Sequence[Reply]]:
-        """One round trip: replies for user and placement, for each item, each item's creatives, and ``also``."""
-        shared = [_request(self._user, user), _request(self._placement, placement)]
-        asked = [_request(self._item, item) for item in items]
-        packed = [request for request in (*shared, *asked) if request is not None]
-        for item in items:
-            key = keys.creatives(item, placement).encode(errors="surrogatepass")
-            packed.append(_HGETALL % (len(key), key))
-        replies = iter(await self._wire.ask([*packed, *also], "read features"))
-        first, second = (None if request is None else next(replies) for request in shared)
-        per_item = [None if request is None else next(replies) for request in asked]
-        return (first, second), per_item, list(replies)
+    ) -> list[Reply]:
+        """As ``replies``, with None for what could not be asked for."""
+        packed = [*self._commands(user, items, placement), *also]
+        asked = [request for request in packed if request is not None]
+        replies = await self._wire.ask(asked, "read features")
+        if len(asked) == len(packed):
+            return replies
+        found = iter(replies)
+        return [None if request is None else next(found) for request in packed]
+
+    def _commands(self, user: str, items: Sequence[str], placement: str) -> list[bytes | None]:
+        """Packed commands in one order always: user, placement, items, creative indexes."""
+        users, placements = self._shared
+        packed = [
+            None if users is None else users.request(user),
+            None if placements is None else placements.request(placement),
+        ]
+        ask = _nothing if self._item is None else self._item.request
+        packed += [ask(item) for item in items]
+        packed += [index_request(item, placement) for item in items]
+        return packed
 
 
-def _request(reader: EntityReader | None, value: str) -> bytes | None:
-    """The packed HMGET, or None where there is nothing to ask for: no features, or an id that cannot be a key."""
+def _nothing(_: str) -> None:
+    """The request where there is nothing to ask for."""
+
+
+def _decoded(reader: EntityReader | None, replies: Sequence[Reply]) -> list[DecodedRow]:
     if reader is None:
-        return None
-    try:
-        return reader.request(value)
-    except InvalidInputError:
-        return None
+        return [NOTHING] * len(replies)
+    return reader.decode([() if reply is None else reply for reply in replies])
 
 
-@lru_cache(maxsize=_MEMO)
-def _creatives(fields: tuple[bytes, ...]) -> tuple[Mapping[str, CreativeRef], int]:
-    """Creatives by arm, and how many were damaged; arms and references alternate.
-
-    A pure function of the bytes, so remembering it can serve nothing old.
-    """
-    good: dict[str, CreativeRef] = {}
-    damaged = 0
-    for arm, data in zip(fields[::2], fields[1::2], strict=True):
-        try:
-            good[arm.decode()] = decode_ref(data)
-        except (FormatError, UnicodeDecodeError):
-            damaged += 1
-    return MappingProxyType(good), damaged
-
-
-def _flat(reply: Reply) -> tuple[bytes, ...]:
-    """Fields and values of an HGETALL: a flat list in RESP2, a mapping in RESP3."""
-    return tuple(chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply)
+def online_row(
+    shared: Sequence[DecodedRow],
+    items: Sequence[DecodedRow],
+    creatives: Sequence[tuple[Mapping[str, CreativeRef], int]],
+    width: int,
+    now_ms: int,
+) -> OnlineRow:
+    """Put together what was read: ``shared`` are user and placement, ``creatives`` an item's, and how many were bad."""
+    rows = assemble(shared, items, width, now_ms * _NANOS_PER_MS)
+    raw = np.ndarray((len(items), width), np.float64, rows.values)
+    present = raw == raw  # noqa: PLR0124 - false for NaN alone, in one pass
+    if rows.stale is None:
+        stale = np.zeros(raw.shape, dtype=np.bool_)
+    else:
+        stale = np.frombuffer(rows.stale, dtype=np.bool_).reshape(raw.shape) & present
+    return OnlineRow(
+        raw=raw,
+        present=present,
+        stale=stale,
+        texts=tuple(rows.texts),
+        creatives=tuple([arms for arms, _ in creatives]),
+        user_known=shared[0].known,
+        stale_texts=tuple(rows.stale_texts),
+        damaged=rows.damaged + sum([damaged for _, damaged in creatives]),
+        sources=(*shared, *items),
+    )
