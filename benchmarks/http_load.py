@@ -52,9 +52,16 @@ def get(path: str) -> bytes:
 
 
 def drive(
-    port: int, calls: Sequence[Call], *, connections: int, seconds: float, rate: float | None = None, seed: int = 0
+    port: int,
+    calls: Sequence[Call],
+    *,
+    connections: int,
+    seconds: float,
+    rate: float | None = None,
+    seed: int = 0,
+    count: int = 0,
 ) -> Load:
-    """Send ``calls`` round and round for ``seconds``, one at a time a connection.
+    """Send ``calls`` round and round for ``seconds``, and at least ``count`` of them, one at a time a connection.
 
     Without ``rate`` each connection asks again as soon as it is answered. With it, calls fall due at that mean rate
     a second, at random moments fixed beforehand, whatever the server does; one that finds all connections busy waits,
@@ -67,7 +74,7 @@ def drive(
     enabled = gc.isenabled()
     gc.disable()
     try:
-        return _Run(calls, seconds, _due(rate, seconds, seed)).of(lines)
+        return _Run(calls, seconds, count, _due(rate, seconds, seed)).of(lines)
     finally:
         if enabled:
             gc.enable()
@@ -122,6 +129,7 @@ def _due(rate: float | None, seconds: float, seed: int) -> deque[float] | None:
 class _Run:
     calls: Sequence[Call]
     seconds: float
+    count: int
     due: deque[float] | None
     latencies: list[float] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -133,7 +141,7 @@ class _Run:
         began = perf_counter()
         while True:
             now = perf_counter() - began
-            over = now >= self.seconds if self.due is None else not self.due
+            over = (now >= self.seconds and sent >= self.count) if self.due is None else not self.due
             if over and not busy:
                 break
             while free and not over and (self.due is None or (self.due and self.due[0] <= now)):

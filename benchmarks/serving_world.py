@@ -28,7 +28,6 @@ from stores.connect import command
 LINEAGE = "benchmark"
 ARMS = 10
 SHOPPERS = 2_000
-D = 32
 
 _ROOT = Path(__file__).parents[1]
 _HOST = "127.0.0.1"
@@ -47,6 +46,11 @@ class World:
     shop: Shop
     redis_url: str
     home: Path
+
+    @property
+    def plan_path(self) -> Path:
+        """The compiled read plan."""
+        return self.home / "features" / "plan.json"
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -122,7 +126,7 @@ def world() -> Iterator[World]:
         shop.write_profiles(place.home / "features" / "profiles", time.time_ns() // 1000)
         _finish([sys.executable, "-m", "backdrop", "features"], place.environment)
         with connect(place.redis_url) as client:
-            _publish_creatives(CreativeIndex(client), shop)
+            publish_creatives(CreativeIndex(client), [product.item_id for product in shop.products], shop)
             PolicyStore(client).put(TrafficPolicy(split={"linucb": 1.0}))
             command(client, "SET", keys.ACTIVE_LINEAGE, LINEAGE)
             put_packs(place.redis_url, shop.categories, ContextSchema.from_json(place.schema_path.read_bytes()), 1)
@@ -243,14 +247,15 @@ def _arms() -> list[str]:
     return [ORIGINAL_ARM, *(f"prompt-{number}" for number in range(ARMS - 1))]
 
 
-def _publish_creatives(index: CreativeIndex, shop: Shop) -> None:
+def publish_creatives(index: CreativeIndex, items: Sequence[str], shop: Shop) -> None:
+    """Ten pictures for each item in each of the shop's placements."""
     refs = {
-        (product.item_id, slot.placement): {
+        (item, slot.placement): {
             arm: CreativeRef(name, f"/media/creatives/{name[:2]}/{name}.jpg", slot.width, slot.height)
             for arm in _arms()
-            for name in [f"{product.item_id}-{slot.placement}-{arm}"]
+            for name in [f"{item}-{slot.placement}-{arm}"]
         }
-        for product in shop.products
+        for item in items
         for slot in shop.placements
     }
     index.publish_all(refs)
