@@ -1,7 +1,7 @@
 """Identifiers: names that may enter keys and paths, UUIDv7 decision ids, shards, windows."""
 
+import os
 import re
-import secrets
 from collections.abc import Callable
 from io import BytesIO
 
@@ -50,7 +50,7 @@ def check_user(value: str) -> str:
     return value
 
 
-def new_decision_id(now_ms: int, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> bytes:
+def new_decision_id(now_ms: int, random_bytes: Callable[[int], bytes] = os.urandom) -> bytes:
     """Make a UUIDv7 of decision time ``now_ms`` (RFC 9562, section 5.7): 16 bytes.
 
     Raises:
@@ -66,7 +66,7 @@ def new_decision_id(now_ms: int, random_bytes: Callable[[int], bytes] = secrets.
 
 
 def new_decision_ids(
-    now_ms: int, count: int, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    now_ms: int, count: int, random_bytes: Callable[[int], bytes] = os.urandom
 ) -> list[bytes]:
     """Make ``count`` ids as ``new_decision_id`` does, with one draw of random bytes.
 

@@ -3,8 +3,7 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,7 @@ _UNIT = float(1 << 53)
 _NONE_ELIGIBLE = "no arm is eligible: at least one is needed"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The arm chosen (index into the scores), the probability with which it was, and whether at random."""
 
     arm: int

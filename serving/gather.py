@@ -125,7 +125,7 @@ class Gatherer:
                 self._memory.forget(item, placement)
             slots.append(slot)
         # A value past its age is not served: the schema's default stands in, and the decision says so.
-        old = bool(row.stale.any())
+        old = b"\1" in row.stale.tobytes()
         contexts = self._encoder.encode(row.raw, row.usable if old else row.present)
         stale = row.stale_texts or (False,) * len(items)
         if old:
