@@ -65,9 +65,7 @@ def new_decision_id(now_ms: int, random_bytes: Callable[[int], bytes] = os.urand
     return now_ms.to_bytes(6, "big") + bytes(tail)
 
 
-def new_decision_ids(
-    now_ms: int, count: int, random_bytes: Callable[[int], bytes] = os.urandom
-) -> list[bytes]:
+def new_decision_ids(now_ms: int, count: int, random_bytes: Callable[[int], bytes] = os.urandom) -> list[bytes]:
     """Make ``count`` ids as ``new_decision_id`` does, with one draw of random bytes.
 
     Raises:
