@@ -52,11 +52,14 @@ def choose_among(scores: Sequence[float], *, epsilon: float = 0.0, key: bytes) -
         raise InvalidInputError(message)
     if not scores:
         raise InvalidInputError(_NONE_ELIGIBLE)
-    if not all(map(math.isfinite, scores)):
+    # Not finite if any of them is not; a sum may overflow, too.
+    if not math.isfinite(sum(scores)) and not all(map(math.isfinite, scores)):
         message = f"score of arm {[math.isfinite(score) for score in scores].index(False)} is not finite"
         raise InvalidInputError(message)
     top = max(scores)
     ties = scores.count(top)
+    if ties == 1 and not epsilon:
+        return Choice(scores.index(top), 1.0, explored=False)
     first, second = _two_uniforms(key)
     explored = first < epsilon
     if explored:
