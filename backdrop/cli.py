@@ -4,14 +4,13 @@ import os
 import signal
 import sys
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from backdrop import doctor as doctor_module
-from backdrop import lineage_commands, wiring
+from backdrop import features_command, lineage_commands, wiring
 from backdrop.evaluate_command import evaluate
 from backdrop.logging import configure_logging
 from backdrop.model_commands import register
@@ -76,34 +75,7 @@ def redis(
         ending.wait()
 
 
-@app.command()
-def features(
-    home: Home = None,
-    redis_url: RedisUrl = None,
-    profiles: Annotated[Path | None, typer.Option(help="Folder of the profiles' Parquet files.")] = None,
-) -> None:
-    """Register the feature repository, load the profiles into Redis and compile what serving reads."""
-    from feature_repo import apply_and_materialize, compile_features
-
-    settings = _settings(home, redis_url)
-    repo = settings.features.repo
-    folder = (profiles or settings.profiles).resolve()
-    store_file = apply_and_materialize(
-        repo,
-        redis_url=settings.redis_url,
-        features_dir=folder,
-        registry_path=settings.registry_path,
-        now=datetime.now(UTC),
-    )
-    _, schema = compile_features(
-        repo,
-        store_file=store_file,
-        context_path=settings.features.context,
-        plan_path=settings.plan_path,
-        schema_path=settings.schema_path,
-    )
-    typer.echo(f"features are loaded; contexts have {schema.d} entries (schema {schema.hash[:12]})")
-    typer.echo(f"for the feast command: export FEAST_FS_YAML_FILE_PATH={store_file} BACKDROP_FEATURES_DIR={folder}")
+app.command()(features_command.features)
 
 
 @app.command()

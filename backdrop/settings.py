@@ -110,6 +110,9 @@ class FeaturesSection(_Section):
 
     repo: Path = Field(_PROJECT / "feature_repo", description="Folder with feature_store.yaml.")
     context: Path = Field(_PROJECT / "feature_repo/context.yaml", description="Context schema, YAML.")
+    days: float = Field(30.0, gt=0, le=3650, description="Horizon of the aggregates of the event log, days.")
+    keep_days: float = Field(90.0, gt=0, le=3650, description="How long aggregates stay for training, days.")
+    runner: Literal["in-process", "prism"] = Field("in-process", description="Beam runner of the aggregation.")
 
 
 class Settings(BaseSettings):

@@ -11,6 +11,7 @@ from contracts import ContextSchema, SettingsError, SetupError, UnavailableError
 from learner import HYBRID, ModelSettings
 
 if TYPE_CHECKING:
+    from beam_pipelines.features import AggregateConfig
     from beam_pipelines.generate import GenerateConfig
     from beam_pipelines.learn import LearnConfig
     from serving import ServerConfig
@@ -94,6 +95,34 @@ def learn_config(settings: Settings) -> "LearnConfig":
         trim_interval_s=_TRIM_INTERVAL_S if learn.trim else 0.0,
         metrics_host=learn.metrics_host,
         metrics_port=learn.metrics_port,
+    )
+
+
+def aggregate_config(settings: Settings, *, folder: Path, as_of_ms: int) -> "AggregateConfig":
+    """What the aggregation of the event log is told.
+
+    Raises:
+        InvalidInputError: if the context schema cannot be used, or the horizon is shorter than a window.
+        SetupError: if the runner is not there.
+    """
+    from beam_pipelines.features import AggregateConfig
+    from feature_repo import AGGREGATES_FILE, load_context_schema
+
+    features = settings.features
+    schema = load_context_schema(features.context)
+    prism = ("--runner=PrismRunner", "--environment_type=LOOPBACK")
+    return AggregateConfig(
+        redis_url=settings.redis_url,
+        # Of these, only the times matter here: facts of every schema count.
+        rules=settings.lineage.resolve(schema_hash=schema.hash, d=schema.d),
+        as_of_ms=as_of_ms,
+        folder=str(folder),
+        aggregates=str(features.repo / AGGREGATES_FILE),
+        partitions=settings.partitions,
+        archive_uri=settings.objects_location,
+        days=features.days,
+        keep_days=features.keep_days,
+        runner_options=(*prism, f"--prism_location={find_prism(settings.tools)}") if features.runner == "prism" else (),
     )
 
 

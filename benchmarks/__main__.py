@@ -17,6 +17,7 @@ SUITES: dict[str, str] = {
     "lag": "benchmarks.lag",
     "soak": "benchmarks.soak",
     "runners": "benchmarks.runners",
+    "features": "benchmarks.features",
     "generation_gpu": "benchmarks.generation_gpu",
 }
 # Those that need packages which no other part of the project does run in an environment of their own.

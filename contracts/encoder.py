@@ -89,7 +89,7 @@ def text_features(fields: Sequence[ContextField]) -> dict[str, OneHot | Hashed]:
     """Text features and how each is coded.
 
     Raises:
-        InvalidInputError: if one is coded twice, used as a number, or a cross lacks its one_hot field.
+        InvalidInputError: if one is coded twice, used as a number, or a cross lacks its one_hot or hashed field.
     """
     coded: dict[str, OneHot | Hashed] = {}
     for each in fields:
@@ -106,8 +106,8 @@ def text_features(fields: Sequence[ContextField]) -> dict[str, OneHot | Hashed]:
                     raise InvalidInputError(message)
         if isinstance(each, Cross):
             for name in (each.left, each.right):
-                if not isinstance(coded.get(name), OneHot):
-                    message = f"cross of {each.left} and {each.right}: {name} needs a one_hot field"
+                if name not in coded:
+                    message = f"cross of {each.left} and {each.right}: {name} needs a one_hot or hashed field"
                     raise InvalidInputError(message)
     return coded
 

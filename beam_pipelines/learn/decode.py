@@ -136,6 +136,14 @@ def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> De
     return Decoded(counting, tuple(poison), tuple(tallies))
 
 
+def sound_rows(batch: FactBatch) -> NDArray[np.bool_]:
+    """Which rows (n,) are no poison, whatever their context schema."""
+    good, _ = _good(batch, _columns(batch), batch.integers("event_ms"))
+    sound = np.zeros(len(batch), dtype=np.bool_)
+    sound[good] = True
+    return sound
+
+
 def _good(batch: FactBatch, facts: FactColumns, event_ms: NDArray[np.int64]) -> tuple[Any, list[_Fault]]:
     """Rows (mask or slice) that can be learned; of the others how many have which fault, the first found."""
     decision_ms, propensity = batch.integers("decision_ms"), batch.propensities()
