@@ -29,7 +29,7 @@ def features(
     ] = None,
 ) -> None:
     """Register the feature repository, load its Parquet files into Redis and compile what serving reads."""
-    from feature_repo import apply_and_materialize, compile_features
+    from feature_repo import apply_and_materialize, compile_features, compile_writes, gather_activity
 
     if not aggregate and (days is not None or as_of is not None):
         message = "--days and --as-of are about the aggregates: give --aggregate, too"
@@ -41,6 +41,7 @@ def features(
     if aggregate:
         # The log's clock may be ahead of this machine's: what was just written must be loaded all the same.
         now_ms = max(now_ms, _aggregate(settings, folder, as_of or "now"))
+    gather_activity(folder, wiring.activity_tables(settings))
     store_file = apply_and_materialize(
         repo,
         redis_url=settings.redis_url,
@@ -55,6 +56,7 @@ def features(
         plan_path=settings.plan_path,
         schema_path=settings.schema_path,
     )
+    compile_writes(repo, store_file=store_file, path=settings.write_plan_path)
     typer.echo(f"features are loaded; contexts have {schema.d} entries (schema {schema.hash[:12]})")
     typer.echo(f"for the feast command: export FEAST_FS_YAML_FILE_PATH={store_file} BACKDROP_FEATURES_DIR={folder}")
 

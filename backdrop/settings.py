@@ -17,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from contracts import LineageSettings, SettingsError, gamma_of
+from contracts import DEFAULT_ACTIVITY_FLUSH_MS, LineageSettings, SettingsError, gamma_of
 
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -86,6 +86,10 @@ class LearnSection(_Section):
     )
     archive: bool = Field(True, description="Copy the event log to Parquet in the object store.")
     trim: bool = Field(True, description="Where there is an archive, trim the event log below it once a minute.")
+    activity: bool = Field(True, description="Publish recent user activity, online and for training.")
+    activity_flush_ms: int = Field(
+        DEFAULT_ACTIVITY_FLUSH_MS, ge=10, description="Interval of log time at which activity is published."
+    )
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of the learner's /metrics, such as 9108; 0: none.")
     metrics_host: str = Field("127.0.0.1", description="Address that /metrics listens on.")
 
@@ -113,6 +117,7 @@ class FeaturesSection(_Section):
     days: float = Field(30.0, gt=0, le=3650, description="Horizon of the aggregates of the event log, days.")
     keep_days: float = Field(90.0, gt=0, le=3650, description="How long aggregates stay for training, days.")
     runner: Literal["in-process", "prism"] = Field("in-process", description="Beam runner of the aggregation.")
+    activity_days: int = Field(30, ge=1, description="How much user activity `backdrop features` gathers, days.")
 
 
 class Settings(BaseSettings):
@@ -189,6 +194,11 @@ class Settings(BaseSettings):
     def plan_path(self) -> Path:
         """The compiled read plan."""
         return self.home / "features" / "plan.json"
+
+    @property
+    def write_plan_path(self) -> Path:
+        """The compiled write plan."""
+        return self.home / "features" / "stream.json"
 
     @property
     def schema_path(self) -> Path:

@@ -2,22 +2,27 @@
 
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backdrop.settings import Settings
-from contracts import ContextSchema, SettingsError, SetupError, UnavailableError
+from contracts import ACTIVITY_VIEW, ContextSchema, SettingsError, SetupError, UnavailableError, WritePlan
 from learner import HYBRID, ModelSettings
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from beam_pipelines.features import AggregateConfig
     from beam_pipelines.generate import GenerateConfig
-    from beam_pipelines.learn import LearnConfig
+    from beam_pipelines.learn import ActivityConfig, LearnConfig
     from serving import ServerConfig
 
 _TRIM_INTERVAL_S = 60.0
 _ASK_TIMEOUT_S = 1.0
+_DAY_MS = 86_400_000
 
 
 def read_schema(settings: Settings) -> ContextSchema:
@@ -95,6 +100,7 @@ def learn_config(settings: Settings) -> "LearnConfig":
         trim_interval_s=_TRIM_INTERVAL_S if learn.trim else 0.0,
         metrics_host=learn.metrics_host,
         metrics_port=learn.metrics_port,
+        activity=activity_config(settings),
     )
 
 
@@ -124,6 +130,40 @@ def aggregate_config(settings: Settings, *, folder: Path, as_of_ms: int) -> "Agg
         keep_days=features.keep_days,
         runner_options=(*prism, f"--prism_location={find_prism(settings.tools)}") if features.runner == "prism" else (),
     )
+
+
+def activity_config(settings: Settings) -> "ActivityConfig | None":
+    """How the learner publishes user activity; None if that is off, or the repository has no view for it.
+
+    Raises:
+        SettingsError: if the features have not been compiled yet, or the view is not the one that is written.
+        FormatError: if the write plan is damaged.
+    """
+    from beam_pipelines.learn import ActivityConfig
+
+    if not settings.learn.activity:
+        return None
+    try:
+        plan = WritePlan.from_json(settings.write_plan_path.read_bytes())
+    except FileNotFoundError as error:
+        message = f"{settings.write_plan_path} is missing: run `backdrop features`, or set learn.activity = false"
+        raise SettingsError(message) from error
+    if plan.find(ACTIVITY_VIEW) is None:
+        return None
+    return ActivityConfig(plan.to_json().decode(), settings.objects_location, settings.learn.activity_flush_ms)
+
+
+def activity_tables(settings: Settings) -> "Iterator[pa.Table]":
+    """The activity rows that learners have put by for training, of the days that are set.
+
+    Raises:
+        FormatError: if an object is damaged.
+        UnavailableError: if the object store did not answer.
+    """
+    from stores import open_objects, read_activity
+
+    since_ms = time.time_ns() // 1_000_000 - settings.features.activity_days * _DAY_MS
+    return read_activity(open_objects(settings.objects_location), since_ms=since_ms)
 
 
 def model_settings(settings: Settings) -> ModelSettings:

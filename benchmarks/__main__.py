@@ -18,6 +18,8 @@ SUITES: dict[str, str] = {
     "soak": "benchmarks.soak",
     "runners": "benchmarks.runners",
     "features": "benchmarks.features",
+    "writer": "benchmarks.writer",
+    "activity": "benchmarks.activity",
     "generation_gpu": "benchmarks.generation_gpu",
 }
 # Those that need packages which no other part of the project does run in an environment of their own.

@@ -1,6 +1,14 @@
 """What the parts of Backdrop agree on: words, ids, formats, keys, limits, errors, time."""
 
 from contracts import keys
+from contracts.activity import (
+    ACTIVITY_FEATURES,
+    ACTIVITY_FORMAT,
+    ACTIVITY_SCHEMA,
+    ACTIVITY_VIEW,
+    DEFAULT_ACTIVITY_FLUSH_MS,
+    ActivityRules,
+)
 from contracts.blobs import (
     CountKey,
     PackBlob,
@@ -57,10 +65,16 @@ from contracts.plan import (
 )
 from contracts.policy import LINUCB, ORIGINAL, POLICIES, RANDOM, TrafficPolicy
 from contracts.token import TokenPayload, decode_payload, encode_payload
+from contracts.write_plan import WritePlan
 
 __all__ = [
+    "ACTIVITY_FEATURES",
+    "ACTIVITY_FORMAT",
+    "ACTIVITY_SCHEMA",
+    "ACTIVITY_VIEW",
     "CLICK",
     "CONTEXT_SCALE",
+    "DEFAULT_ACTIVITY_FLUSH_MS",
     "DEFAULT_FLUSH_MS",
     "FRESH_ARM",
     "IMPRESSION",
@@ -70,6 +84,7 @@ __all__ = [
     "ORIGINAL_ARM",
     "POLICIES",
     "RANDOM",
+    "ActivityRules",
     "BackdropError",
     "Bias",
     "Clock",
@@ -114,6 +129,7 @@ __all__ = [
     "TokenPayload",
     "TrafficPolicy",
     "UnavailableError",
+    "WritePlan",
     "check_name",
     "check_user",
     "decision_ms",

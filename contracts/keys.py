@@ -8,6 +8,7 @@ MODELS_CHANNEL = "bd:models"
 POLICY = "bd:policy"
 DEAD_LETTERS = "bd:deadletter"
 DEAD_LETTER_COUNTS = "bd:deadletter:counts"
+ACTIVITY_OBJECTS = "features/user_activity/"
 
 
 def base(category: str, lineage: str) -> str:
@@ -98,3 +99,8 @@ def archive_object(partition: int, first: str, last: str) -> str:
 def archive_objects_behind(partition: int, first: str) -> str:
     """What the object paths of archived log entries begin with, where their range begins behind ``first``."""
     return f"archive/{partition}/{first}_"
+
+
+def activity_object(bucket_end_ms: int, shard: int) -> str:
+    """Object path of a user shard's activity rows with event times in the bucket that ends then."""
+    return f"{ACTIVITY_OBJECTS}{bucket_end_ms}-{shard}.parquet"

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from contracts import (
     ContextSchema,
@@ -20,6 +20,16 @@ from feature_repo.schema_file import load_context_schema
 
 if TYPE_CHECKING:
     from feast.feature_view import FeatureView
+
+
+class Wanted(Protocol):
+    """What asks for features, "view:feature": a context schema, for one."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features."""
+        ...
+
 
 ITEM_TEXTS = ("item_profile:category", "item_profile:url", "item_profile:image_url")
 SERVICE = "decide"
@@ -45,7 +55,7 @@ def compile_features(
 
 def compile_plan(
     repo_path: Path,
-    schema: ContextSchema,
+    schema: Wanted,
     *,
     store_file: Path | None = None,
     service: str = SERVICE,

@@ -121,9 +121,36 @@ placement_stats = FeatureView(
     schema=_counts(),
     source=_stats_source("placement_stats"),
 )
+# Written by the learner, online and for training (docs/features.md). Each bucket's end brings a row of everybody with
+# activity: a row three default buckets old is of somebody idle for as long, or no learner runs.
+activity_source = FileSource(
+    name="user_activity_source",
+    path=str(_FOLDER / "user_activity.parquet"),
+    timestamp_field="event_timestamp",
+)
+user_activity = FeatureView(
+    name="user_activity",
+    entities=[user],
+    ttl=timedelta(minutes=15),
+    schema=[
+        Field(name="recent_impressions", dtype=Int64, description="Decisions shown, of the last half hour."),
+        Field(name="recent_clicks", dtype=Int64, description="Those of them that were clicked."),
+        Field(name="recent_ctr", dtype=Float32, description="Clicks by impression; 0 without impressions."),
+    ],
+    source=activity_source,
+)
 
 decide = FeatureService(
     name="decide",
-    features=[user_profile, item_profile, placement_profile, user_stats, item_stats, placement_stats],
+    features=[
+        user_profile,
+        item_profile,
+        placement_profile,
+        user_stats,
+        item_stats,
+        placement_stats,
+        user_activity,
+    ],
     description="Everything a decision needs.",
 )
+stream = FeatureService(name="stream", features=[user_activity], description="What the learner writes.")

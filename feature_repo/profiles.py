@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts import InvalidInputError
+from feature_repo.activity import ACTIVITY_FILE, gather_activity
 from feature_repo.files import write_whole
 
 _EVENT_TIME = ("event_timestamp", pa.timestamp("us", tz="UTC"))
@@ -63,6 +64,9 @@ def write_profiles(folder: Path, *, users: pa.Table, items: pa.Table, placements
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
         write_whole(folder / f"{view}.parquet", sink.getvalue().to_pybytes())
+    if not (folder / ACTIVITY_FILE).exists():
+        # Feast loads no view without its file.
+        gather_activity(folder, ())
 
 
 def _checked(view: str, table: pa.Table) -> pa.Table:

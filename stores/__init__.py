@@ -3,6 +3,7 @@
 ``stores.objects_gcs`` is not imported here: only ``open_objects("gs://…")`` needs Google's client library.
 """
 
+from stores.activity import read_activity, write_activity
 from stores.archive import (
     ArchivedRange,
     archived_ranges,
@@ -20,6 +21,7 @@ from stores.features import OnlineReader, OnlineRow
 from stores.file_log import FileEventLog
 from stores.lineages import Lineage, LineageState, LineageStore, Move
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
+from stores.online_writer import OnlineWriter, Written
 from stores.pack_reader import AsyncPackStore
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
 from stores.record_view import PackHead, RecordView
@@ -51,6 +53,7 @@ __all__ = [
     "ObjectStore",
     "OnlineReader",
     "OnlineRow",
+    "OnlineWriter",
     "PackHead",
     "PolicyStore",
     "RecordView",
@@ -60,6 +63,7 @@ __all__ = [
     "Trimmed",
     "Trimmer",
     "UnionLog",
+    "Written",
     "archived_ranges",
     "archived_through",
     "check_path",
@@ -70,9 +74,11 @@ __all__ = [
     "encode_ref",
     "find_redis_server",
     "open_objects",
+    "read_activity",
     "read_archive",
     "translated",
     "trim_safely",
     "union_entries",
+    "write_activity",
     "write_archive",
 ]

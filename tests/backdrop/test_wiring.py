@@ -15,10 +15,21 @@ from backdrop.wiring import (
     read_schema,
     server_config,
 )
-from beam_pipelines.learn import LearnConfig
-from contracts import Bias, ContextSchema, InvalidInputError, LineageSettings, Present, SettingsError, SetupError
+from beam_pipelines.learn import ActivityConfig, LearnConfig
+from contracts import (
+    Bias,
+    ContextSchema,
+    InvalidInputError,
+    LineageSettings,
+    Present,
+    SettingsError,
+    SetupError,
+    WritePlan,
+)
 from learner import ModelSettings
 from stores import open_objects
+from tests.beam_pipelines.activity_oracle import PLAN
+from tests.stores.feast_bytes import PLAN as OTHER_PLAN
 
 SCHEMA = ContextSchema((Bias(), Present("user_profile:device")))
 LINEAGE = {"id": "autumn", "window_s": 10, "attribution_s": 20.5, "grace_s": 0.25, "shards": 3, "gamma": 0.5}
@@ -52,6 +63,7 @@ def compiled(home: Path, **flags: object) -> Settings:
     settings = settings_of(home, **flags)
     settings.schema_path.parent.mkdir(parents=True)
     settings.schema_path.write_bytes(SCHEMA.to_json())
+    settings.write_plan_path.write_bytes(PLAN.to_json())
     return settings
 
 
@@ -155,6 +167,21 @@ def test_a_disjoint_model_shares_nothing_and_a_hybrid_one_has_no_prior(tmp_path:
     assert model_settings(disjoint) == ModelSettings(prior=20.0)
     with pytest.raises(InvalidInputError, match=r"prior = 20\.0"):
         model_settings(compiled(tmp_path, learn={"model": "hybrid", "prior": 20}))
+
+
+def test_the_learner_publishes_activity_where_there_is_a_view_for_it(
+    tmp_path: Path, program: Callable[..., Path]
+) -> None:
+    program("tools/prism")
+    settings = compiled(tmp_path, learn={"activity_flush_ms": 700})
+    found = learn_config(settings).activity
+    assert found == ActivityConfig(PLAN.to_json().decode(), str(tmp_path / "objects"), 700)
+    assert learn_config(settings_of(tmp_path, learn={"activity": False})).activity is None
+    settings.write_plan_path.write_bytes(WritePlan(OTHER_PLAN).to_json())
+    assert learn_config(settings).activity is None
+    settings.write_plan_path.unlink()
+    with pytest.raises(SettingsError, match=r"stream\.json is missing: run `backdrop features`"):
+        learn_config(settings)
 
 
 def test_a_learner_on_flink_gets_the_job_servers_folder(tmp_path: Path) -> None:
