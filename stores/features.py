@@ -87,10 +87,11 @@ class OnlineReader:
         """
         replies = await self._replies(user, items, placement, also)
         behind, end = _SHARED + len(items), _SHARED + 2 * len(items)
-        shared = [
-            NOTHING if reader is None else reader.decode.one(reply)
-            for reader, reply in zip(self._shared, replies, strict=False)
-        ]
+        users, placements = self._shared
+        shared = (
+            NOTHING if users is None else users.decode.one(replies[0]),
+            NOTHING if placements is None else placements.decode.one(replies[1]),
+        )
         decoded = [NOTHING] * len(items) if self._item is None else self._item.decode(replies[_SHARED:behind])
         creatives = self._creatives(map(index_fields, replies[behind:end]))
         return online_row(shared, decoded, creatives, replies[end:], len(self._features), now_ms)
@@ -176,17 +177,21 @@ def online_row(
     now_ms: int,
 ) -> OnlineRow:
     """Put together what was read: ``shared`` are user and placement, ``creatives`` an item's, and how many were bad."""
-    rows = assemble(shared, items, width, now_ms * _NANOS_PER_MS)
+    values, present, stale, texts, stale_texts, damaged = assemble(shared, items, width, now_ms * _NANOS_PER_MS)
     shape = (len(items), width)
+    arms = []
+    for found, broken in creatives:
+        arms.append(found)
+        damaged += broken
     return OnlineRow(
-        raw=np.ndarray(shape, np.float64, rows.values),
-        present=np.ndarray(shape, np.bool_, rows.present),
-        stale=np.ndarray(shape, np.bool_, rows.stale),
-        texts=tuple(rows.texts),
-        creatives=tuple([arms for arms, _ in creatives]),
-        user_known=shared[0].known,
-        stale_texts=tuple(rows.stale_texts),
-        damaged=rows.damaged + sum([damaged for _, damaged in creatives]),
-        also=tuple(also),
-        sources=(*shared, *items),
+        np.ndarray(shape, np.float64, values),
+        np.ndarray(shape, np.bool_, present),
+        np.ndarray(shape, np.bool_, stale),
+        tuple(texts),
+        tuple(arms),
+        shared[0].known,
+        tuple(stale_texts),
+        damaged,
+        tuple(also),
+        (*shared, *items),
     )

@@ -9,14 +9,13 @@ time-outs stay redis-py's.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import hiredis
 import redis.asyncio
 from redis import exceptions
 
-from stores.connect import translated
+from stores.connect import translation
 
 # nil, or what the command answers: a list for HMGET; HGETALL is a list in RESP2, a dict in RESP3.
 Reply = Any
@@ -58,7 +57,8 @@ class Wire:
             UnavailableError: if Redis does not answer, or too many requests wait; ``doing`` completes "could not ...".
             StoreError: if Redis refuses a command.
         """
-        with translated(doing):
+        # Not ``with translated``: a context manager in Python would be a tenth of a small read.
+        try:
             line = self._line
             if line is not None and line.open:
                 try:
@@ -68,6 +68,8 @@ class Wire:
                     if line.open:
                         raise
             return await (await self._opened()).ask(commands)
+        except (exceptions.RedisError, OSError) as error:
+            raise translation(error, doing) from error
 
     async def _opened(self) -> "_Line":
         """The connection, made anew by whoever comes first; all others wait for the same attempt."""
@@ -89,13 +91,15 @@ class Wire:
         return self._line
 
 
-@dataclass(slots=True)
 class _Request:
-    count: int
-    answered: asyncio.Future[list[Reply]]
-    asked_s: float
-    replies: list[Reply] = field(default_factory=list)
-    refused: exceptions.ResponseError | None = None
+    __slots__ = ("answered", "asked_s", "count", "refused", "replies")
+
+    def __init__(self, count: int, answered: asyncio.Future[list[Reply]], asked_s: float) -> None:
+        self.count = count
+        self.answered = answered
+        self.asked_s = asked_s
+        self.replies: list[Reply] = []
+        self.refused: exceptions.ResponseError | None = None
 
 
 class _Line(asyncio.Protocol):
