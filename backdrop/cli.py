@@ -17,6 +17,7 @@ from backdrop.model_commands import register
 from backdrop.options import Home, LineageId, RedisUrl
 from backdrop.options import read_settings as _settings
 from backdrop.replay_command import replay
+from backdrop.shadow_command import shadow
 from backdrop.version import __version__
 from backdrop.warm_start import warm_start
 from contracts import BackdropError, InvalidInputError, SetupError, TrafficPolicy
@@ -91,7 +92,7 @@ def serve(
     settings = _settings(home, redis_url, serve={"host": host, "port": port})
     config = wiring.server_config(settings)
     wiring.require_partitions(settings)
-    run_server(config)
+    run_server(config, wiring.reader_factory(settings))
 
 
 @app.command()
@@ -171,6 +172,7 @@ def verify(lineage: LineageId = None, home: Home = None, redis_url: RedisUrl = N
 app.command()(evaluate)
 app.command()(replay)
 app.command("warm-start")(warm_start)
+app.command()(shadow)
 for _command in lineage_commands.COMMANDS:
     app.command()(_command)
 

@@ -70,6 +70,7 @@ class ServeSection(_Section):
     allowed_hosts: tuple[str, ...] = Field((), description="Hosts a click may be sent to besides the item's own.")
     redis_deadline_ms: int = Field(20, ge=1, description="How long a decision waits for Redis, milliseconds.")
     body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
+    shadow_every: int = Field(0, ge=0, description="One read in so many is sampled for `backdrop shadow`; 0: none.")
     studio: bool = Field(True, description="Serve the studio page and tail the event log for it.")
 
 
@@ -118,6 +119,7 @@ class FeaturesSection(_Section):
     keep_days: float = Field(90.0, gt=0, le=3650, description="How long aggregates stay for training, days.")
     runner: Literal["in-process", "prism"] = Field("in-process", description="Beam runner of the aggregation.")
     activity_days: int = Field(30, ge=1, description="How much user activity `backdrop features` gathers, days.")
+    reader: Literal["plan", "sdk"] = Field("plan", description="What serving reads with: compiled plan or Feast's SDK.")
 
 
 class Settings(BaseSettings):
@@ -174,6 +176,11 @@ class Settings(BaseSettings):
     def registry_path(self) -> Path:
         """The Feast registry."""
         return self.home / "features" / "registry.db"
+
+    @property
+    def store_file(self) -> Path:
+        """The feature_store.yaml that `backdrop features` writes, for Feast."""
+        return self.registry_path.parent / "feature_store.yaml"
 
     @property
     def profiles(self) -> Path:

@@ -5,11 +5,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backdrop.settings import Settings
-from contracts import ACTIVITY_VIEW, ContextSchema, SettingsError, SetupError, UnavailableError, WritePlan
+from contracts import ACTIVITY_VIEW, ContextSchema, ReadPlan, SettingsError, SetupError, UnavailableError, WritePlan
 from learner import HYBRID, ModelSettings
 
 if TYPE_CHECKING:
@@ -18,11 +19,25 @@ if TYPE_CHECKING:
     from beam_pipelines.features import AggregateConfig
     from beam_pipelines.generate import GenerateConfig
     from beam_pipelines.learn import ActivityConfig, LearnConfig
-    from serving import ServerConfig
+    from serving import ReaderFactory, ServerConfig
 
 _TRIM_INTERVAL_S = 60.0
 _ASK_TIMEOUT_S = 1.0
 _DAY_MS = 86_400_000
+
+
+def read_plan(settings: Settings) -> ReadPlan:
+    """Read the compiled read plan.
+
+    Raises:
+        SettingsError: if it has not been compiled yet.
+        FormatError: if it is damaged.
+    """
+    try:
+        return ReadPlan.from_json(settings.plan_path.read_bytes())
+    except FileNotFoundError as error:
+        message = f"{settings.plan_path} is missing: run `backdrop features` first"
+        raise SettingsError(message) from error
 
 
 def read_schema(settings: Settings) -> ContextSchema:
@@ -61,7 +76,26 @@ def server_config(settings: Settings) -> "ServerConfig":
         read_deadline_ms=serve.redis_deadline_ms,
         body_limit_bytes=serve.body_limit_bytes,
         studio=serve.studio,
+        shadow_every=serve.shadow_every,
     )
+
+
+def reader_factory(settings: Settings) -> "ReaderFactory":
+    """What makes a server's reader: only with ``features.reader = "sdk"`` is Feast imported.
+
+    Raises:
+        SettingsError: if the SDK is to read and the features have not been registered.
+    """
+    from stores import OnlineReader
+
+    if settings.features.reader == "plan":
+        return OnlineReader
+    from backdrop.sdk_reader import sdk_reader
+
+    if not settings.store_file.is_file():
+        message = f"{settings.store_file} is missing: run `backdrop features` first"
+        raise SettingsError(message)
+    return partial(sdk_reader, settings.features.repo, settings.store_file.resolve(), _ASK_TIMEOUT_S)
 
 
 def require_partitions(settings: Settings) -> None:

@@ -21,6 +21,7 @@ SUITES: dict[str, str] = {
     "writer": "benchmarks.writer",
     "activity": "benchmarks.activity",
     "generation_gpu": "benchmarks.generation_gpu",
+    "reader": "benchmarks.reader",
 }
 # Those that need packages which no other part of the project does run in an environment of their own.
 ENVIRONMENTS = {"learner": ".venv-bench"}

@@ -7,6 +7,7 @@ EVENTS_PARTITIONS = "bd:events:partitions"
 MODELS_CHANNEL = "bd:models"
 POLICY = "bd:policy"
 DEAD_LETTERS = "bd:deadletter"
+SHADOW = "bd:shadow"
 DEAD_LETTER_COUNTS = "bd:deadletter:counts"
 ACTIVITY_OBJECTS = "features/user_activity/"
 

@@ -4,6 +4,7 @@ import structlog
 
 from contracts import Clock, InvalidInputError, SystemClock, UnavailableError
 from serving.config import ServerConfig
+from serving.gather import ReaderFactory
 from serving.http import (
     ClientGoneError,
     Receive,
@@ -15,6 +16,7 @@ from serving.http import (
     error_response,
 )
 from serving.wiring import Preloaded, preload, running
+from stores import OnlineReader
 
 _log = structlog.get_logger("serving.app")
 _STARTING = error_response(503, "starting", "the server is starting: try again in a moment", ((b"retry-after", b"1"),))
@@ -23,8 +25,11 @@ _STARTING = error_response(503, "starting", "the server is starting: try again i
 class App:
     """One server's ASGI application; call ``create_app`` to make it."""
 
-    def __init__(self, config: ServerConfig, preloaded: Preloaded, clock: Clock) -> None:
+    def __init__(
+        self, config: ServerConfig, preloaded: Preloaded, clock: Clock, make_reader: ReaderFactory = OnlineReader
+    ) -> None:
         """Keep what start-up needs."""
+        self._make_reader = make_reader
         self._config = config
         self._preloaded = preloaded
         self._clock = clock
@@ -66,7 +71,7 @@ class App:
         await receive()
         phase = "startup"
         try:
-            async with running(self._config, self._preloaded, self._clock) as router:
+            async with running(self._config, self._preloaded, self._clock, self._make_reader) as router:
                 self._router = router
                 phase = "shutdown"
                 await send({"type": "lifespan.startup.complete"})
@@ -79,11 +84,13 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def create_app(config: ServerConfig, clock: Clock | None = None) -> App:
+def create_app(config: ServerConfig, clock: Clock | None = None, make_reader: ReaderFactory = OnlineReader) -> App:
     """Make the server of ``config``; files are read here, Redis is reached for when the server starts.
+
+    ``make_reader`` makes what reads features and creatives.
 
     Raises:
         SettingsError: if the read plan, context schema or key ring cannot be used.
     """
     used = clock or SystemClock()
-    return App(config, preload(config, used), used)
+    return App(config, preload(config, used), used, make_reader)

@@ -36,6 +36,7 @@ class ServerConfig:
     folder that ``/media`` serves (None: nothing is served); ``public_base_url`` starts impression and click
     URLs ("" means ``http://host:port``), ``media_base_url`` stands before creative URLs that begin with ``/``.
     Clicks are redirected to an item's own URL or to a request's URL whose host is in ``allowed_hosts``.
+    One read in ``shadow_every`` (0: none) is sampled for the shadow.
     ``remembered_slots`` (item, placement) pairs stay in memory for the times Redis is away.
     """
 
@@ -68,6 +69,7 @@ class ServerConfig:
     drain_ms: int = 5_000
     studio: bool = False
     studio_history_ms: int = 3_600_000
+    shadow_every: int = 0
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work.
@@ -79,6 +81,9 @@ class ServerConfig:
             if getattr(self, name) < 1:
                 message = f"{name} = {getattr(self, name)}: must be at least 1"
                 raise InvalidInputError(message)
+        if self.shadow_every < 0:
+            message = f"shadow_every = {self.shadow_every}: must be at least 0"
+            raise InvalidInputError(message)
         if not 0 < self.port <= _MAX_PORT:
             message = f"port = {self.port}: must be between 1 and {_MAX_PORT}"
             raise InvalidInputError(message)

@@ -1,15 +1,16 @@
 """Everything a decision needs from outside: one round trip with a deadline, or what is remembered."""
 
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import redis.asyncio
 import structlog
 from numpy.typing import NDArray
 
-from contracts import StoreError
+from contracts import ContextSchema, ReadPlan, StoreError
 from serving.deadline import within
 from serving.memory import NOTHING, Slot, SlotMemory
 from serving.metrics import Metrics
@@ -21,9 +22,15 @@ _log = structlog.get_logger("serving.gather")
 class Reader(Protocol):
     """Reads features and creatives in one round trip."""
 
-    def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> Coroutine[Any, Any, OnlineRow]:
-        """Read all that a decision on these items needs."""
+    def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> Coroutine[Any, Any, OnlineRow]:
+        """Read all that a decision on these items needs, and send packed commands along."""
         ...
+
+
+# Makes a server's reader from plan, schema and a client whose replies are bytes.
+ReaderFactory = Callable[[ReadPlan, ContextSchema, redis.asyncio.Redis], Reader]
 
 
 class Encoder(Protocol):

@@ -26,6 +26,8 @@ class Metrics:
         self._packs = self._counter("pack_refreshes", "Packs fetched, by what became of them.", "outcome")
         self._reads = self._counter("failed_reads", "Decide requests answered without the stores.", "reason")
         self._damaged = self._counter("damaged_values", "Stored values that could not be decoded.")
+        self._shadow = self._counter("shadow_samples", "Reads sampled for the shadow, by outcome.", "outcome")
+        self._plan = Gauge("backdrop_read_plan_info", "The read plan.", ["fingerprint"], registry=self.registry)
         self._refreshes = self._counter("refreshes", "Background refreshes.", "what", "outcome")
         self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.")
         self.buffered_facts = self._gauge("buffered_facts", "Facts waiting for the event log.")
@@ -85,6 +87,14 @@ class Metrics:
     def damaged(self, count: int) -> None:
         """Count stored values that could not be decoded."""
         self._damaged.inc(count)
+
+    def shadow(self, outcome: str, count: int = 1) -> None:
+        """Count reads sampled for the shadow."""
+        self._add(self._shadow, count, "shadow", outcome)
+
+    def plan(self, fingerprint: str) -> None:
+        """Say which read plan is in use."""
+        self._plan.labels(fingerprint).set(1)
 
     def pack(self, outcome: str) -> None:
         """Count a fetched pack."""

@@ -10,12 +10,14 @@ import uvicorn
 from contracts import SetupError
 from serving.app import create_app
 from serving.config import ServerConfig
+from serving.gather import ReaderFactory
+from stores import OnlineReader
 
 _BACKLOG = 2048
 _IDLE_S = 30
 
 
-def serve(config: ServerConfig) -> None:
+def serve(config: ServerConfig, make_reader: ReaderFactory = OnlineReader) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way and write the event buffer out.
 
     Raises:
@@ -23,7 +25,7 @@ def serve(config: ServerConfig) -> None:
         SettingsError: if a file that the server needs cannot be used.
         StoreError: never for Redis being away: the server starts, answers, and waits for it.
     """
-    app = create_app(config)
+    app = create_app(config, make_reader=make_reader)
     listener = _listen(config.host, config.port)
     # What is loaded now stays: the collector need not look at it again while requests wait.
     gc.collect()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import redis.asyncio
 import structlog
 
 from contracts import (
@@ -23,7 +24,7 @@ from serving.config import ServerConfig
 from serving.decide import Decider
 from serving.events import EventRoutes
 from serving.facts import warm_up
-from serving.gather import Gatherer
+from serving.gather import Gatherer, Reader, ReaderFactory
 from serving.health import HealthRoutes
 from serving.http import Route, Router
 from serving.keyring import KeyRing, ensure_keyring
@@ -31,12 +32,14 @@ from serving.media import MediaRoute
 from serving.memory import SlotMemory
 from serving.metrics import Metrics
 from serving.refresh import ClockCheck, PackTable, PolicyTable, Refresher
+from serving.shadow import ShadowFeed
 from serving.studio import Studio, studio_routes
 from serving.tokens import TokenSealer
 from stores import (
     AsyncPackStore,
     AsyncPolicyStore,
     AsyncRedisEventLog,
+    AsyncShadowStream,
     CreativeIndex,
     OnlineReader,
     RedisEventLog,
@@ -77,11 +80,16 @@ def preload(config: ServerConfig, clock: Clock) -> Preloaded:
         raise SettingsError(str(error)) from error
     # Half a second here, so that the first impression does not hold up requests for as long.
     warm_up()
-    return Preloaded(plan, schema, ensure_keyring(config.keyring_path, clock.now_ms()), Metrics())
+    metrics = Metrics()
+    metrics.plan(plan.fingerprint)
+    _log.info("read_plan", fingerprint=plan.fingerprint, project=plan.project, schema=schema.hash)
+    return Preloaded(plan, schema, ensure_keyring(config.keyring_path, clock.now_ms()), metrics)
 
 
 @contextlib.asynccontextmanager
-async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> AsyncIterator[Router]:
+async def running(
+    config: ServerConfig, preloaded: Preloaded, clock: Clock, make_reader: ReaderFactory = OnlineReader
+) -> AsyncIterator[Router]:
     """Run a server's background work and yield its routes; on leaving, drain the event buffer and end it all."""
     metrics = preloaded.metrics
     async with contextlib.AsyncExitStack() as stack:
@@ -102,9 +110,10 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         )
         buffer = _buffer(config, log, metrics)
         memory = SlotMemory(config.remembered_slots)
-        reader = OnlineReader(preloaded.plan, preloaded.schema, hot)
+        reader = make_reader(preloaded.plan, preloaded.schema, hot)
+        shadow = _shadow(config, preloaded, reader, calm) if config.shadow_every else None
         gatherer = Gatherer(
-            reader,
+            shadow or reader,
             preloaded.schema,
             memory,
             metrics,
@@ -135,6 +144,9 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         tasks.append(asyncio.create_task(_listen(pack_store, refreshers[1].hurry), name="pack-listener"))
         if studio is not None:
             tasks.append(asyncio.create_task(studio.run(), name="studio"))
+        if shadow is not None:
+            tasks.append(asyncio.create_task(shadow.run(), name="shadow"))
+            stack.push_async_callback(shadow.flush)
         stack.push_async_callback(_end, tasks)
         stack.push_async_callback(buffer.close, flushing, config.drain_ms / 1000)
         yield Router(
@@ -156,6 +168,17 @@ def _placement_columns(preloaded: Preloaded) -> list[int]:
     """Columns of the features that describe the placement."""
     names = {name for entity in preloaded.plan.entities if entity.role == "placement" for name in references_of(entity)}
     return [column for column, name in enumerate(preloaded.schema.features) if name in names]
+
+
+def _shadow(config: ServerConfig, preloaded: Preloaded, reader: Reader, client: redis.asyncio.Redis) -> ShadowFeed:
+    return ShadowFeed(
+        reader,
+        AsyncShadowStream(client),
+        preloaded.metrics,
+        every=config.shadow_every,
+        plan=preloaded.plan.fingerprint,
+        schema=preloaded.schema.hash,
+    )
 
 
 def _studio(config: ServerConfig, preloaded: Preloaded, packs: PackTable, clock: Clock) -> Studio:

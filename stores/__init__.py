@@ -26,6 +26,7 @@ from stores.pack_reader import AsyncPackStore
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
 from stores.record_view import PackHead, RecordView
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
+from stores.shadow import AsyncShadowStream, SampledRow, ShadowSample
 from stores.statistics import CategoryFacts, CategoryState, Delta, StatisticsStore
 from stores.trimming import Trimmed, Trimmer
 from stores.union_log import UnionLog, union_entries
@@ -36,6 +37,7 @@ __all__ = [
     "AsyncPackStore",
     "AsyncPolicyStore",
     "AsyncRedisEventLog",
+    "AsyncShadowStream",
     "CategoryFacts",
     "CategoryState",
     "CreativeIndex",
@@ -59,6 +61,8 @@ __all__ = [
     "RecordView",
     "RedisBinary",
     "RedisEventLog",
+    "SampledRow",
+    "ShadowSample",
     "StatisticsStore",
     "Trimmed",
     "Trimmer",

@@ -77,15 +77,20 @@ def translated(doing: str = "talk to Redis") -> Iterator[None]:
     """
     try:
         yield
-    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+    except (exceptions.RedisError, OSError) as error:
+        raise translation(error, doing) from error
+
+
+def translation(error: exceptions.RedisError | OSError, doing: str) -> StoreError:
+    """This project's own error for one of the redis client: what ``translated`` raises."""
+    if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError | OSError):
         message = f"could not {doing}: Redis did not answer ({error}): check that it runs and is reachable"
-        raise UnavailableError(message) from error
-    except exceptions.RedisError as error:
-        answer = str(error).rpartition(_PIPELINE_PREFIX_END)[2]
-        message = f"could not {doing}: Redis refused: {answer}"
-        if isinstance(error, exceptions.OutOfMemoryError) or answer.startswith(_LATER):
-            raise UnavailableError(message) from error
-        raise StoreError(message) from error
+        return UnavailableError(message)
+    answer = str(error).rpartition(_PIPELINE_PREFIX_END)[2]
+    message = f"could not {doing}: Redis refused: {answer}"
+    if isinstance(error, exceptions.OutOfMemoryError) or answer.startswith(_LATER):
+        return UnavailableError(message)
+    return StoreError(message)
 
 
 def command(client: redis.Redis, *words: str | bytes | int | float) -> Any:

@@ -2,15 +2,21 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import chain
+from types import MappingProxyType
 
 import redis
 
 from contracts import CreativeRef, FormatError, InvalidInputError, check_name, keys
 from stores.connect import Command, command, pipeline, translated
+from stores.memo import Fields
+from stores.round_trip import Reply
 
 MAX_URL_CHARS = 2048
 MAX_SIDE_PX = 16_384
 _BATCH = 1000
+_REQUESTS = 8_192
 
 
 def encode_ref(ref: CreativeRef) -> bytes:
@@ -48,6 +54,30 @@ def decode_ref(data: bytes) -> CreativeRef:
         message = f"creative reference {data[:120]!r} has a width or height that is no whole number"
         raise FormatError(message)
     return ref
+
+
+@lru_cache(maxsize=_REQUESTS)
+def index_request(item: str, placement: str) -> bytes:
+    """The packed HGETALL of an item's creatives in a placement; any text may be asked for."""
+    key = keys.creatives(item, placement).encode(errors="surrogatepass")
+    return b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n" % (len(key), key)
+
+
+def index_fields(reply: Reply) -> Iterable[bytes]:
+    """Fields and values of an HGETALL, in turn: a flat list in RESP2, a mapping in RESP3."""
+    return chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply
+
+
+def decode_index(fields: Fields) -> tuple[Mapping[str, CreativeRef], int]:
+    """Creatives by arm, and how many were damaged and left out; arms and references alternate."""
+    good: dict[str, CreativeRef] = {}
+    damaged = 0
+    for arm, data in zip(fields[::2], fields[1::2], strict=True):
+        try:
+            good[(arm or b"").decode()] = decode_ref(data or b"")
+        except (FormatError, UnicodeDecodeError):
+            damaged += 1
+    return MappingProxyType(good), damaged
 
 
 class CreativeIndex:

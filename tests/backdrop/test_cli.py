@@ -34,6 +34,7 @@ COMMANDS = (
     "evaluate",
     "replay",
     "warm-start",
+    "shadow",
     "promote",
     "rollback",
     "confirm",

@@ -31,7 +31,9 @@ class FakeReader:
         self.creatives = {"oak": REF}
         self.values = [8.0, 10.0]
 
-    async def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> OnlineRow:
+    async def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> OnlineRow:
         await asyncio.sleep(self.slow_s)
         if self.error is not None:
             raise self.error
