@@ -23,6 +23,7 @@ LIMIT_MIB = 250.0
 _MIB_A_MB = 1e6 / (1 << 20)
 _PROBES_A_S = 250.0
 _PROBED_S = 8.0
+_IDLE_S = 4.0
 
 
 def rows(place: World) -> Iterator[Row]:
@@ -34,6 +35,10 @@ def rows(place: World) -> Iterator[Row]:
     with backdrop_server(crowded) as server:
         yield Row(f"start of a server with {PACKS:,} packs, to ready", time.monotonic() - began, "s")
         wait_for("all packs", lambda: _generations(server, categories) == {1})
+        before = server.cpu_s()
+        time.sleep(_IDLE_S)
+        busy = (server.cpu_s() - before) / _IDLE_S
+        yield Row(f"CPU of that server at rest, asking for news of {PACKS:,} packs", 100 * busy, "% of a core")
         calls = _calls(crowded, categories)
         answers = drive(server.port, calls, connections=4, seconds=0.0, count=len(calls))
         flagged = sum(b'"generation":1' not in body for body in answers.bodies)
