@@ -194,7 +194,7 @@ def feast_server(place: World) -> Iterator[Server]:
 def _running(words: Sequence[str], environment: Mapping[str, str], folder: Path = _ROOT) -> Iterator[int]:
     child = start_child(
         words,
-        on_parent_death=signal.SIGKILL,
+        on_parent_death=signal.SIGTERM,
         output=DEVNULL,
         folder=folder,
         environment={"PYTHONPATH": str(_ROOT), **environment},
