@@ -12,6 +12,7 @@ import typer
 from backdrop import doctor as doctor_module
 from backdrop import features_command, lineage_commands, wiring
 from backdrop.evaluate_command import evaluate
+from backdrop.key_commands import keys
 from backdrop.logging import configure_logging
 from backdrop.model_commands import register
 from backdrop.options import Home, LineageId, RedisUrl
@@ -250,3 +251,4 @@ def demo(
 
 
 register(app)
+app.add_typer(keys, name="keys")

@@ -16,6 +16,7 @@ SUITES: dict[str, str] = {
     "drain": "benchmarks.drain",
     "lag": "benchmarks.lag",
     "soak": "benchmarks.soak",
+    "serving": "benchmarks.serving",
     "runners": "benchmarks.runners",
     "features": "benchmarks.features",
     "writer": "benchmarks.writer",

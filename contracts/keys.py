@@ -72,6 +72,11 @@ def creatives(item: str, placement: str) -> str:
     return f"bd:creatives:{item}:{placement}"
 
 
+def shown(user: str) -> str:
+    """Sorted set of what a user was shown lately, by time; only where frequency capping is on."""
+    return f"bd:shown:{user}"
+
+
 def events(partition: int) -> str:
     """Redis stream of one partition of the event log."""
     return f"bd:events:{partition}"

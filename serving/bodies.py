@@ -4,21 +4,28 @@ import msgspec
 
 
 class ItemIn(msgspec.Struct, frozen=True):
-    """An item of an ad request; all but ``id`` is for when the stores do not know it."""
+    """An item of an ad request; ``category``, ``image_url`` and ``url`` are for when the stores do not know it.
+
+    ``only_arms`` and ``exclude_arms`` narrow what may be chosen for it.
+    """
 
     id: str
     category: str | None = None
     image_url: str | None = None
     url: str | None = None
+    only_arms: list[str] | None = None
+    exclude_arms: list[str] | None = None
 
 
 class DecideIn(msgspec.Struct, frozen=True):
-    """Body of POST /v1/decide: ``items``, or ``item`` for one."""
+    """Body of POST /v1/decide: ``items``, or ``item`` for one; its own lists of arms hold for every item."""
 
     user: str
     placement: str
     items: list[ItemIn] | None = None
     item: ItemIn | None = None
+    only_arms: list[str] | None = None
+    exclude_arms: list[str] | None = None
 
 
 class EventIn(msgspec.Struct, frozen=True):

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
-from contracts import FormatError, Position, StoreError
+from contracts import Fact, FormatError, Position, StoreError
 from serving.facts import Signed, blobs_of
 from serving.metrics import Metrics
 
@@ -46,8 +46,9 @@ class EventBuffer:
         batch: int,
         flush_s: float,
         timeout_s: float,
+        watch: Callable[[Fact], None] | None = None,
     ) -> None:
-        """Begin empty."""
+        """Begin empty; ``watch`` sees every fact that is put, and every one that is appended at once."""
         self._log = log
         self._metrics = metrics
         self._partitions = partitions
@@ -55,6 +56,7 @@ class EventBuffer:
         self._batch = batch
         self._flush_s = flush_s
         self._timeout_s = timeout_s
+        self._watch = watch
         self._waiting: deque[Signed] = deque()
         self._unsent: deque[tuple[bytes, int]] = deque()
         self._unsent_facts = 0
@@ -73,6 +75,8 @@ class EventBuffer:
 
     def put(self, signed: Signed) -> bool:
         """Take a fact; returns False, and counts, if there is no room."""
+        if self._watch is not None:
+            self._watch(signed.fact)
         if self.full:
             self._metrics.dropped("buffer_overflow", 1)
             return False
@@ -88,6 +92,9 @@ class EventBuffer:
             StoreError: if the log did not confirm them in time (it may have them all the same).
         """
         await self._append([blob for blob, _ in blobs_of(signed)])
+        if self._watch is not None:
+            for each in signed:
+                self._watch(each.fact)
 
     async def run(self) -> None:
         """Flush until ``close``; to be run as a task."""

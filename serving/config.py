@@ -24,7 +24,10 @@ _POSITIVE = (
     "clock_check_ms",
     "drain_ms",
     "studio_history_ms",
+    "cap_window_ms",
+    "workers",
 )
+_NOT_NEGATIVE = ("cap_impressions", "access_log_every", "drain_notice_ms", "shadow_every")
 _MAX_PORT = 65_535
 
 
@@ -38,6 +41,9 @@ class ServerConfig:
     Clicks are redirected to an item's own URL or to a request's URL whose host is in ``allowed_hosts``.
     One read in ``shadow_every`` (0: none) is sampled for the shadow.
     ``remembered_slots`` (item, placement) pairs stay in memory for the times Redis is away.
+    A creative that a user was shown ``cap_impressions`` times (0: no cap) within ``cap_window_ms`` rests for that user.
+    With ``sync_pixels`` pixels and clicks wait for the event log. One request in ``access_log_every`` (0: none) is
+    logged. Told to end, a server says so at /readyz for ``drain_notice_ms`` before it takes no more connections.
     """
 
     redis_url: str
@@ -70,6 +76,12 @@ class ServerConfig:
     studio: bool = False
     studio_history_ms: int = 3_600_000
     shadow_every: int = 0
+    cap_impressions: int = 0
+    cap_window_ms: int = 86_400_000
+    sync_pixels: bool = False
+    access_log_every: int = 0
+    drain_notice_ms: int = 0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work.
@@ -81,9 +93,10 @@ class ServerConfig:
             if getattr(self, name) < 1:
                 message = f"{name} = {getattr(self, name)}: must be at least 1"
                 raise InvalidInputError(message)
-        if self.shadow_every < 0:
-            message = f"shadow_every = {self.shadow_every}: must be at least 0"
-            raise InvalidInputError(message)
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                message = f"{name} = {getattr(self, name)}: must be at least 0"
+                raise InvalidInputError(message)
         if not 0 < self.port <= _MAX_PORT:
             message = f"port = {self.port}: must be between 1 and {_MAX_PORT}"
             raise InvalidInputError(message)

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 MAX_URL_CHARS = 2048
+_MEMO = 4096
 
 # Everything a URL may hold (RFC 3986), nothing else: no spaces, no control characters that could end a
 # header, no backslashes (which browsers read as slashes), nothing outside ASCII.
@@ -30,6 +32,12 @@ def is_picture_url(url: str) -> bool:
     return is_web_url(f"http://page{url}" if own_path else url)
 
 
+@lru_cache(maxsize=_MEMO)
+def _own_url(own: str) -> str:
+    plain = own if own.isascii() else quote(own, safe=_RESERVED)
+    return plain if is_web_url(plain) else ""
+
+
 def landing_url(requested: str | None, own: str, allowed_hosts: Collection[str]) -> tuple[str, bool]:
     """Choose where a click leads, and tell whether the requested URL was refused.
 
@@ -37,8 +45,7 @@ def landing_url(requested: str | None, own: str, allowed_hosts: Collection[str])
     host is allowed; else ``own`` is, or "" (nowhere) if that is no web URL either. Letters outside ASCII in the
     path of ``own`` are percent-encoded, as browsers do.
     """
-    plain = own if own.isascii() else quote(own, safe=_RESERVED)
-    own_url = plain if is_web_url(plain) else ""
+    own_url = _own_url(own)
     if requested is None or requested == own_url:
         return own_url, False
     if is_web_url(requested) and (urlsplit(requested).hostname or "") in allowed_hosts:

@@ -28,6 +28,7 @@ class Metrics:
         self._damaged = self._counter("damaged_values", "Stored values that could not be decoded.")
         self._shadow = self._counter("shadow_samples", "Reads sampled for the shadow, by outcome.", "outcome")
         self._plan = Gauge("backdrop_read_plan_info", "The read plan.", ["fingerprint"], registry=self.registry)
+        self._capping = self._counter("capping_impressions", "Impressions for the cap, by outcome.", "outcome")
         self._refreshes = self._counter("refreshes", "Background refreshes.", "what", "outcome")
         self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.")
         self.buffered_facts = self._gauge("buffered_facts", "Facts waiting for the event log.")
@@ -52,15 +53,13 @@ class Metrics:
         """Count a refused request."""
         self._add(self._rejected, 1, "rejected", reason)
 
-    def decision(self, policy: str, flags: tuple[str, ...]) -> None:
-        """Count a decision and its flags."""
-        self.decisions_total += 1
-        self._add(self._decisions, 1, "decisions", policy)
-        for flag in flags:
-            self._add(self._flags, 1, "flags", flag)
+    def decisions(self, policy: str, count: int) -> None:
+        """Count a request's decisions."""
+        self.decisions_total += count
+        self._add(self._decisions, count, "decisions", policy)
 
-    def request_flags(self, flags: tuple[str, ...]) -> None:
-        """Count the flags that hold for a whole request."""
+    def flags(self, flags: tuple[str, ...]) -> None:
+        """Count the flags of a decision, or of a whole request."""
         for flag in flags:
             self._add(self._flags, 1, "flags", flag)
 
@@ -95,6 +94,10 @@ class Metrics:
     def plan(self, fingerprint: str) -> None:
         """Say which read plan is in use."""
         self._plan.labels(fingerprint).set(1)
+
+    def capping(self, outcome: str, count: int) -> None:
+        """Count impressions on their way to the frequency cap."""
+        self._add(self._capping, count, "capping", outcome)
 
     def pack(self, outcome: str) -> None:
         """Count a fetched pack."""

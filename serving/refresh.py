@@ -1,7 +1,7 @@
 """What the server keeps in memory and refreshes behind the requests: packs, traffic split, arm states, clock."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from serving.metrics import Metrics
 
 ACTIVE = "active"
 MAX_WANTED = 1_000
+_NONE = -1
 
 _log = structlog.get_logger("serving.refresh")
 
@@ -35,8 +36,8 @@ class PolicySource(Protocol):
         """The traffic policy in force."""
         ...
 
-    async def arms(self, category: str) -> Mapping[str, ArmState]:
-        """The state of a category's arms."""
+    async def arms_of(self, categories: Sequence[str]) -> Sequence[Mapping[str, ArmState] | FormatError]:
+        """The state of each category's arms, or what is wrong with it."""
         ...
 
 
@@ -49,6 +50,10 @@ class PackSource(Protocol):
 
     async def categories(self, lineage: str) -> tuple[str, ...]:
         """Categories that have packs."""
+        ...
+
+    async def generations(self, categories: Sequence[str], lineage: str) -> Sequence[int | None]:
+        """Generations of packs, None where there is none."""
         ...
 
     async def get_pack(self, category: str, lineage: str, held: int) -> bytes | None:
@@ -85,12 +90,11 @@ class PolicyTable:
         Requests may name any category: only those that have arms in the store are kept from one round to the next.
         """
         self.traffic = await self._source.get()
-        for category in sorted(self._wanted | self._inactive.keys()):
-            try:
-                arms = await self._source.arms(category)
-            except FormatError as error:
+        categories = sorted(self._wanted | self._inactive.keys())
+        for category, arms in zip(categories, await self._source.arms_of(categories), strict=True):
+            if isinstance(arms, FormatError):
                 # One damaged entry must not freeze the split and every other category.
-                _log.error("arms_damaged", category=category, error=str(error))
+                _log.error("arms_damaged", category=category, error=str(arms))
                 continue
             if arms:
                 self._inactive[category] = frozenset(arm for arm, state in arms.items() if state.status != ACTIVE)
@@ -133,10 +137,15 @@ class PackTable:
             self.lineage, self._packs = None, {}
             return
         packs = dict(self._packs) if lineage == self.lineage else {}
-        for category in await self._source.categories(lineage):
+        categories = await self._source.categories(lineage)
+        for category, generation in zip(categories, await self._source.generations(categories, lineage), strict=True):
             self._policies.want(category)
             held = packs.get(category)
-            blob = await self._source.get_pack(category, lineage, held.model.generation if held else -1)
+            mine = held.model.generation if held else _NONE
+            if generation is None or generation == mine:
+                continue
+            # One at a time: requests are answered between two of them.
+            blob = await self._source.get_pack(category, lineage, mine)
             if blob is None:
                 continue
             try:

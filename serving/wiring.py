@@ -12,6 +12,7 @@ import structlog
 from contracts import (
     Clock,
     ContextSchema,
+    Fact,
     FormatError,
     InvalidInputError,
     ReadPlan,
@@ -20,6 +21,7 @@ from contracts import (
 )
 from contracts.plan import references_of
 from serving.buffer import AsyncLog, EventBuffer
+from serving.capping import Cap, CapWriter
 from serving.config import ServerConfig
 from serving.decide import Decider
 from serving.events import EventRoutes
@@ -27,7 +29,7 @@ from serving.facts import warm_up
 from serving.gather import Gatherer, Reader, ReaderFactory
 from serving.health import HealthRoutes
 from serving.http import Route, Router
-from serving.keyring import KeyRing, ensure_keyring
+from serving.keyring import KeyRing, KeyRingWatch, ensure_keyring
 from serving.media import MediaRoute
 from serving.memory import SlotMemory
 from serving.metrics import Metrics
@@ -40,6 +42,7 @@ from stores import (
     AsyncPolicyStore,
     AsyncRedisEventLog,
     AsyncShadowStream,
+    AsyncShownStore,
     CreativeIndex,
     OnlineReader,
     RedisEventLog,
@@ -103,12 +106,17 @@ async def running(
         policies = PolicyTable(AsyncPolicyStore(calm))
         packs = PackTable(pack_store, policies, metrics, clock)
         clock_check = ClockCheck(log, clock, metrics, limit_ms=config.grace_ms // 2)
+        sealer = TokenSealer(preloaded.ring, clock)
+        keys = KeyRingWatch(config.keyring_path, preloaded.ring, clock, sealer.use)
         refreshers = (
             Refresher("policy", policies.refresh, config.refresh_ms / 1000, metrics),
             Refresher("packs", packs.refresh, config.refresh_ms / 1000, metrics),
             Refresher("clock", clock_check.refresh, config.clock_check_ms / 1000, metrics),
+            Refresher("keys", keys.refresh, config.refresh_ms / 1000, metrics),
         )
-        buffer = _buffer(config, log, metrics)
+        cap = Cap(config.cap_impressions, config.cap_window_ms) if config.cap_impressions else None
+        caps = None if cap is None else _cap_writer(config, cap, AsyncShownStore(calm), metrics)
+        buffer = _buffer(config, log, metrics, None if caps is None else caps.see)
         memory = SlotMemory(config.remembered_slots)
         reader = make_reader(preloaded.plan, preloaded.schema, hot)
         shadow = _shadow(config, preloaded, reader, calm) if config.shadow_every else None
@@ -119,8 +127,8 @@ async def running(
             metrics,
             deadline_s=config.read_deadline_ms / 1000,
             placement_columns=_placement_columns(preloaded),
+            cap=cap,
         )
-        sealer = TokenSealer(preloaded.ring, clock)
         studio = _studio(config, preloaded, packs, clock) if config.studio else None
         decider = Decider(
             config,
@@ -147,6 +155,9 @@ async def running(
         if shadow is not None:
             tasks.append(asyncio.create_task(shadow.run(), name="shadow"))
             stack.push_async_callback(shadow.flush)
+        if caps is not None:
+            tasks.append(asyncio.create_task(caps.run(), name="frequency-cap"))
+            stack.push_async_callback(caps.flush)
         stack.push_async_callback(_end, tasks)
         stack.push_async_callback(buffer.close, flushing, config.drain_ms / 1000)
         yield Router(
@@ -187,7 +198,18 @@ def _studio(config: ServerConfig, preloaded: Preloaded, packs: PackTable, clock:
     return Studio(config, preloaded.schema, packs, preloaded.metrics, clock, log, index)
 
 
-def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics) -> EventBuffer:
+def _cap_writer(config: ServerConfig, cap: Cap, store: AsyncShownStore, metrics: Metrics) -> CapWriter:
+    return CapWriter(
+        cap,
+        store,
+        metrics,
+        capacity=config.buffer_facts,
+        flush_s=config.flush_ms / 1000,
+        timeout_s=config.append_timeout_ms / 1000,
+    )
+
+
+def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics, watch: Callable[[Fact], None] | None) -> EventBuffer:
     return EventBuffer(
         log,
         metrics,
@@ -196,6 +218,7 @@ def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics) -> EventBuffe
         batch=config.flush_facts,
         flush_s=config.flush_ms / 1000,
         timeout_s=config.append_timeout_ms / 1000,
+        watch=watch,
     )
 
 

@@ -19,6 +19,7 @@ from stores.dead_letters import DeadLetter, DeadLetters
 from stores.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from stores.features import OnlineReader, OnlineRow
 from stores.file_log import FileEventLog
+from stores.impressions import AsyncShownStore, Shown, shown_counts, shown_request
 from stores.lineages import Lineage, LineageState, LineageStore, Move
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
 from stores.online_writer import OnlineWriter, Written
@@ -38,6 +39,7 @@ __all__ = [
     "AsyncPolicyStore",
     "AsyncRedisEventLog",
     "AsyncShadowStream",
+    "AsyncShownStore",
     "CategoryFacts",
     "CategoryState",
     "CreativeIndex",
@@ -63,6 +65,7 @@ __all__ = [
     "RedisEventLog",
     "SampledRow",
     "ShadowSample",
+    "Shown",
     "StatisticsStore",
     "Trimmed",
     "Trimmer",
@@ -80,6 +83,8 @@ __all__ = [
     "open_objects",
     "read_activity",
     "read_archive",
+    "shown_counts",
+    "shown_request",
     "translated",
     "trim_safely",
     "union_entries",

@@ -1,16 +1,19 @@
 """What serving reads of a lineage: which one is served, and its packs."""
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import redis.asyncio
 
 from contracts import keys
 from stores.connect import command_async, translated
+from stores.round_trip import Wire, pack_command
 from stores.statistics import NEVER
 
 _LISTEN_S = 60.0
+# Packs asked about in one round trip: few enough that their replies hold nobody up.
+_AT_ONCE = 200
 
 
 class AsyncPackStore:
@@ -19,6 +22,7 @@ class AsyncPackStore:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         """Use ``client`` (replies as bytes)."""
         self._client = client
+        self._wire = Wire(client)
 
     async def active_lineage(self) -> str | None:
         """The lineage served, or None if none is."""
@@ -32,6 +36,15 @@ class AsyncPackStore:
             found = await command_async(self._client, "SMEMBERS", keys.lineage_categories(lineage))
         return tuple(sorted(name.decode() for name in found))
 
+    async def generations(self, categories: Sequence[str], lineage: str) -> list[int | None]:
+        """Generations of the categories' packs, None where there is none."""
+        found: list[int | None] = []
+        for start in range(0, len(categories), _AT_ONCE):
+            names = [keys.pack(category, lineage).encode() for category in categories[start : start + _AT_ONCE]]
+            replies = await self._wire.ask([pack_command(b"HGET", name, b"generation") for name in names], "read packs")
+            found += [None if reply is None else int(reply) for reply in replies]
+        return found
+
     async def get_pack(self, category: str, lineage: str, held: int = NEVER) -> bytes | None:
         """A category's pack, if there is one of another generation than ``held``.
 
@@ -39,11 +52,9 @@ class AsyncPackStore:
         """
         name = keys.pack(category, lineage)
         with translated("read a pack"):
-            generation = await command_async(self._client, "HGET", name, "generation")
-            if generation is None or int(generation) == held:
-                return None
-            blob: bytes | None = await command_async(self._client, "HGET", name, "blob")
-        return blob
+            generation, blob = await command_async(self._client, "HMGET", name, "generation", "blob")
+        found: bytes | None = None if generation is None or int(generation) == held else blob
+        return found
 
     async def subscribe(self) -> AsyncGenerator[Mapping[str, Any], None]:
         """Announcements of new packs: ``lineage``, ``category``, ``generation``; ends only with an error."""

@@ -47,6 +47,7 @@ COMMANDS = (
     "arm",
     "tune",
     "dead-letters",
+    "keys",
 )
 PATIENCE_S = 60.0
 

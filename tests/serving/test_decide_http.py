@@ -251,8 +251,7 @@ def test_an_expired_token_still_serves_but_counts_nothing(server: ServerProcess,
     clock = SystemClock()
     sealer = TokenSealer(load_keyring(server.config.keyring_path), clock)
     payload = sealer.open(decision["click_url"].rpartition("/")[2])
-    old = replace(
-        payload,
+    old = payload._replace(
         decision_id=new_decision_id(clock.now_ms() - server.config.counting_ms - 5),
         landing_url="https://a.example/",
     )

@@ -1,11 +1,11 @@
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from contracts import ManualClock, TrafficPolicy, UnavailableError
+from contracts import FormatError, ManualClock, TrafficPolicy, UnavailableError
 from learner import ArmStats, LinUCB
 from serving.metrics import Metrics
 from serving.refresh import MAX_WANTED, ClockCheck, PackTable, PolicyTable, Refresher
@@ -29,9 +29,9 @@ class Policies:
             raise UnavailableError(message)
         return self.traffic
 
-    async def arms(self, category: str) -> Mapping[str, Arm]:
-        self.asked.append(category)
-        return self.states.get(category, {})
+    async def arms_of(self, categories: Sequence[str]) -> list[Mapping[str, Arm] | FormatError]:
+        self.asked += categories
+        return [self.states.get(category, {}) for category in categories]
 
 
 class Packs:
@@ -45,6 +45,9 @@ class Packs:
 
     async def categories(self, lineage: str) -> tuple[str, ...]:
         return tuple(sorted(category for category, of in self.stored if of == lineage))
+
+    async def generations(self, categories: Sequence[str], lineage: str) -> list[int | None]:
+        return [self.stored[category, lineage][0] for category in categories]
 
     async def get_pack(self, category: str, lineage: str, held: int) -> bytes | None:
         generation, blob = self.stored[category, lineage]

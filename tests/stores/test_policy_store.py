@@ -142,6 +142,10 @@ async def test_async_reader_reads_the_same(redis_server: EmbeddedRedis, redis_cl
     store.set_arm("sofas", "oak", ArmStatus("paused", {"surface": "oak"}))
     assert await reader.get() == THIRD
     assert await reader.arms("sofas") == store.arms("sofas")
+    command(redis_client, "HSET", keys.arms("chairs"), "oak", "{")
+    sofas, chairs, lamps = await reader.arms_of(["sofas", "chairs", "lamps"])
+    assert (sofas, lamps) == (store.arms("sofas"), {})
+    assert isinstance(chairs, FormatError)
     await client.aclose()
 
 

@@ -262,6 +262,7 @@ async def test_the_server_reads_packs_and_hears_of_new_ones(
     store.put_pack("lamps", 1, b"pack")
     assert (await asyncio.wait_for(waiting, 10))["category"] == "lamps"
     assert await packs.categories("main") == ("lamps",)
+    assert await packs.generations(["chairs", "lamps"], "main") == [None, 1]
     assert await packs.get_pack("lamps", "main", -1) == b"pack"
     assert await packs.get_pack("lamps", "main", 1) is None
     assert await packs.get_pack("lamps", "main", 500) == b"pack"
