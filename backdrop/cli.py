@@ -84,16 +84,20 @@ app.command()(features_command.features)
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes on that port.", min=1)] = None,
     home: Home = None,
     redis_url: RedisUrl = None,
 ) -> None:
     """Answer ad requests over HTTP: decisions, impression and click URLs, events, metrics, studio page."""
     from serving import serve as run_server
 
-    settings = _settings(home, redis_url, serve={"host": host, "port": port})
-    config = wiring.server_config(settings)
+    settings = _settings(home, redis_url, serve={"host": host, "port": port, "workers": workers})
+    config, admin = wiring.server_config(settings), wiring.admin_config(settings)
     wiring.require_partitions(settings)
-    run_server(config, wiring.reader_factory(settings))
+    if config.workers == 1 and admin is None:
+        run_server(config, wiring.reader_of(wiring.reader_words(settings)))
+    else:
+        wiring.supervise(settings, config, admin)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -72,6 +72,16 @@ class ServeSection(_Section):
     body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
     shadow_every: int = Field(0, ge=0, description="One read in so many is sampled for `backdrop shadow`; 0: none.")
     studio: bool = Field(True, description="Serve the studio page and tail the event log for it.")
+    workers: int = Field(1, ge=1, le=256, description="Processes on the port; about one a core.")
+    cap_impressions: int = Field(0, ge=0, description="A creative shown this often to a user rests; 0: no cap.")
+    cap_window_s: float = Field(86_400.0, ge=1, description="Time within which impressions count for the cap, seconds.")
+    sync_pixels: bool = Field(False, description="Pixels and clicks wait for the event log before they answer.")
+    access_log_every: int = Field(0, ge=0, description="Log one request in so many; 0: none, 1: all.")
+    drain_notice_s: float = Field(0.0, ge=0, description="Told to end: how long /readyz says so first, seconds.")
+    admin_port: int = Field(0, ge=0, le=65535, description="Port of the admin routes; 0: there are none.")
+    admin_host: str = Field("127.0.0.1", description="Address that the admin routes listen on.")
+    admin_token_file: Path | None = Field(None, description="File (mode 0600) that holds the admin routes' token.")
+    admin_token: SecretStr = Field(SecretStr(""), description="That token itself, best set by its variable.")
 
 
 class LearnSection(_Section):

@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from beam_pipelines.features import AggregateConfig
     from beam_pipelines.generate import GenerateConfig
     from beam_pipelines.learn import ActivityConfig, LearnConfig
-    from serving import ReaderFactory, ServerConfig
+    from serving import AdminConfig, ReaderFactory, ServerConfig
 
 _TRIM_INTERVAL_S = 60.0
 _ASK_TIMEOUT_S = 1.0
@@ -77,25 +78,91 @@ def server_config(settings: Settings) -> "ServerConfig":
         body_limit_bytes=serve.body_limit_bytes,
         studio=serve.studio,
         shadow_every=serve.shadow_every,
+        workers=serve.workers,
+        cap_impressions=serve.cap_impressions,
+        cap_window_ms=round(serve.cap_window_s * 1000),
+        sync_pixels=serve.sync_pixels,
+        access_log_every=serve.access_log_every,
+        drain_notice_ms=round(serve.drain_notice_s * 1000),
     )
 
 
-def reader_factory(settings: Settings) -> "ReaderFactory":
-    """What makes a server's reader: only with ``features.reader = "sdk"`` is Feast imported.
+def reader_words(settings: Settings) -> list[str]:
+    """What tells a server's processes how to read, as arguments of a program: what ``reader_of`` takes.
 
     Raises:
         SettingsError: if the SDK is to read and the features have not been registered.
     """
-    from stores import OnlineReader
-
     if settings.features.reader == "plan":
-        return OnlineReader
-    from backdrop.sdk_reader import sdk_reader
-
+        return []
     if not settings.store_file.is_file():
         message = f"{settings.store_file} is missing: run `backdrop features` first"
         raise SettingsError(message)
-    return partial(sdk_reader, settings.features.repo, settings.store_file.resolve(), _ASK_TIMEOUT_S)
+    return ["sdk", str(settings.features.repo.resolve()), str(settings.store_file.resolve())]
+
+
+def reader_of(words: Sequence[str]) -> "ReaderFactory":
+    """What makes a server's reader: only with the word ``sdk`` is Feast imported."""
+    from stores import OnlineReader
+
+    if not words:
+        return OnlineReader
+    from backdrop.sdk_reader import sdk_reader
+
+    _, repo, store_file = words
+    return partial(sdk_reader, Path(repo), Path(store_file), _ASK_TIMEOUT_S)
+
+
+def admin_config(settings: Settings) -> "AdminConfig | None":
+    """Where the admin routes listen and what opens them; None where they are off.
+
+    Raises:
+        SettingsError: if there is no token, others may read its file, or it is too short.
+    """
+    from serving import AdminConfig
+
+    serve = settings.serve
+    if not serve.admin_port:
+        return None
+    token = serve.admin_token.get_secret_value()
+    if serve.admin_token_file is not None:
+        token = _secret_of(serve.admin_token_file)
+    elif not token:
+        message = (
+            f"serve.admin_port = {serve.admin_port} needs a token: set serve.admin_token_file (a file of mode 0600)"
+        )
+        raise SettingsError(message)
+    return AdminConfig(serve.admin_host, serve.admin_port, token)
+
+
+def supervise(settings: Settings, config: "ServerConfig", admin: "AdminConfig | None") -> None:
+    """Run the server in processes of its own, and the admin routes beside them.
+
+    Raises:
+        SetupError: if a port is taken, or a process cannot start.
+    """
+    from backdrop.operations import Operations
+    from serving import Supervisor, admin_server
+
+    supervisor = Supervisor(config, (sys.executable, "-m", "backdrop.serve_worker", *reader_words(settings)))
+    if admin is None:
+        supervisor.run()
+        return
+    operations = Operations(settings.redis_url, settings.partitions)
+    supervisor.run(lambda: admin_server(admin, operations, supervisor.states))
+
+
+def _secret_of(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode & 0o777
+        secret = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"serve.admin_token_file {path} cannot be read ({error})"
+        raise SettingsError(message) from error
+    if mode & 0o077:
+        message = f"serve.admin_token_file {path} has mode {mode:04o}: others may read it, run chmod 600 on it"
+        raise SettingsError(message)
+    return secret
 
 
 def require_partitions(settings: Settings) -> None:

@@ -15,6 +15,9 @@ LINUCB = "linucb"
 POLICIES = (ORIGINAL, RANDOM, LINUCB)
 
 _HASH_RANGE = float(1 << 64)
+# Where policies lie between 0 and 1. Moving a share between neighbours moves that share of the users and nobody else;
+# no order can do so for all three pairs, and linucb is the one whose share is moved.
+_ALONG = (ORIGINAL, LINUCB, RANDOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class TrafficPolicy:
         point = int.from_bytes(digest, "big") / _HASH_RANGE
         total = 0.0
         chosen = ORIGINAL
-        for policy in POLICIES:
+        for policy in _ALONG:
             share = self.split.get(policy, 0.0)
             if share > 0:
                 chosen = policy

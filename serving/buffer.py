@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from contracts import Fact, FormatError, Position, StoreError
+from serving.ending import end_tasks
 from serving.facts import Signed, blobs_of
 from serving.metrics import Metrics
 
@@ -62,7 +63,8 @@ class EventBuffer:
         self._unsent_facts = 0
         self._partition = 0
         self._wake = asyncio.Event()
-        self._closing = asyncio.Event()
+        self._closing = False
+        self._enough = asyncio.Event()
 
     def __len__(self) -> int:
         """Count the facts that the log does not have yet."""
@@ -81,6 +83,8 @@ class EventBuffer:
             self._metrics.dropped("buffer_overflow", 1)
             return False
         self._waiting.append(signed)
+        if len(self._waiting) >= self._batch:
+            self._enough.set()
         if not self._wake.is_set():
             self._wake.set()
         return True
@@ -99,12 +103,12 @@ class EventBuffer:
     async def run(self) -> None:
         """Flush until ``close``; to be run as a task."""
         retry_s = _FIRST_RETRY_S
-        while not (self._closing.is_set() and len(self) == 0):
+        while not (self._closing and len(self) == 0):
             if len(self) == 0:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if len(self._waiting) < self._batch and not self._closing.is_set():
+            if len(self._waiting) < self._batch and not self._closing:
                 await self._gather_more()
             try:
                 await self._flush()
@@ -116,21 +120,22 @@ class EventBuffer:
 
     async def close(self, task: asyncio.Task[None], drain_s: float) -> None:
         """Let ``task`` (of ``run``) write what is left, at most ``drain_s`` long; the rest is dropped and counted."""
-        self._closing.set()
+        self._closing = True
+        self._enough.set()
         self._wake.set()
         await asyncio.wait([task], timeout=drain_s)
         if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
+            await end_tasks([task])
         if len(self):
             self._metrics.dropped("shutdown", len(self))
             _log.error("facts_lost_at_shutdown", facts=len(self))
 
     async def _gather_more(self) -> None:
-        """Let a batch grow for the flush interval, unless the buffer closes."""
+        """Let a batch grow until it is full, the flush interval is over, or the buffer closes."""
+        self._enough.clear()
         try:
             async with asyncio.timeout(self._flush_s):
-                await self._closing.wait()
+                await self._enough.wait()
         except TimeoutError:
             return
 

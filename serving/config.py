@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from contracts import InvalidInputError
 
 _POSITIVE = (
@@ -100,6 +102,19 @@ class ServerConfig:
         if not 0 < self.port <= _MAX_PORT:
             message = f"port = {self.port}: must be between 1 and {_MAX_PORT}"
             raise InvalidInputError(message)
+
+    def to_json(self) -> bytes:
+        """Write as JSON, for a worker process."""
+        return msgspec.json.encode(self, enc_hook=str)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "ServerConfig":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            msgspec.ValidationError: if it is something else.
+        """
+        return msgspec.json.decode(data, type=cls, dec_hook=lambda _, text: Path(text))
 
     @property
     def base_url(self) -> str:

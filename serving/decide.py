@@ -104,6 +104,7 @@ class Decider:
     _impressions: str = field(init=False)
     _clicks: str = field(init=False)
     _media: str = field(init=False)
+    _sealing_s: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         """Work out what is the same for every request."""
@@ -130,9 +131,10 @@ class Decider:
         now_ms = self.clock.now_ms()
         gathered = await self.gatherer.gather(user, [ask.item for ask in asks], placement, now_ms)
         _refuse_unknown(asks, placement, gathered)
-        decided = time.perf_counter()
+        decided, self._sealing_s = time.perf_counter(), 0.0
         decisions = self._choose(user, placement, asks, gathered, now_ms)
-        self.metrics.stage("choose", time.perf_counter() - decided)
+        self.metrics.stage("choose", time.perf_counter() - decided - self._sealing_s)
+        self.metrics.stage("seal", self._sealing_s)
         flags = _request_flags(gathered, policy_loaded=self.policies.loaded)
         self.metrics.flags(flags)
         return DecideOut(decisions, self._model(asks[0], gathered.slots[0], now_ms), flags)
@@ -254,10 +256,13 @@ class Decider:
         return None
 
     def _seal(self, payload: TokenPayload) -> str:
+        started = time.perf_counter()
         try:
-            return self.sealer.seal(payload)
+            token = self.sealer.seal(payload)
         except TokenError as error:
             raise RequestError(400, "too_long", str(error)) from None
+        self._sealing_s += time.perf_counter() - started
+        return token
 
     def _model(self, ask: Ask, slot: Slot, now_ms: int) -> ModelOut | None:
         pack = self.packs.get(_category(ask, slot))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from contracts import CLICK, IMPRESSION, Clock, StoreError, TokenError, TokenPayload
+from contracts import CLICK, IMPRESSION, Clock, FormatError, StoreError, TokenError, TokenPayload
 from serving.bodies import EventIn, EventOut, EventsIn, EventsOut
 from serving.buffer import EventBuffer
 from serving.config import ServerConfig
@@ -39,13 +39,13 @@ class EventRoutes:
 
     async def impression(self, request: Request) -> Response:
         """GET /v1/i/<token>: count an impression, answer a transparent pixel."""
-        self._record(self._open(request.tail), IMPRESSION)
+        await self._record(self._open(request.tail), IMPRESSION)
         return _PIXEL_RESPONSE
 
     async def click(self, request: Request) -> Response:
         """GET /v1/c/<token>: count a click, redirect to where the token says (204 if it says nowhere)."""
         payload = self._open(request.tail)
-        self._record(payload, CLICK)
+        await self._record(payload, CLICK)
         if not payload.landing_url:
             return _NOWHERE
         headers = (
@@ -92,13 +92,26 @@ class EventRoutes:
             self.metrics.event("unknown", "bad_token")
             raise RequestError(400, "bad_token", str(error)) from None
 
-    def _record(self, payload: TokenPayload, kind: int) -> None:
+    async def _record(self, payload: TokenPayload, kind: int) -> None:
         now_ms = self.clock.now_ms()
         if self._expired(payload, now_ms):
             outcome = "expired"
+        elif self.config.sync_pixels:
+            outcome = await self._append(fact_of(payload, kind, now_ms))
         else:
-            outcome = "buffered" if self.buffer.put(fact_of(payload, kind, now_ms)) else "overflow"
+            outcome = self._put(fact_of(payload, kind, now_ms), "buffered")
         self.metrics.event(KIND_NAMES[kind], outcome)
+
+    async def _append(self, signed: Signed) -> str:
+        try:
+            await self.buffer.append_now([signed])
+        except (StoreError, FormatError, ValueError):
+            # The page gets its pixel all the same; the fact waits in the buffer like any other.
+            return self._put(signed, "deferred")
+        return "accepted"
+
+    def _put(self, signed: Signed, outcome: str) -> str:
+        return outcome if self.buffer.put(signed) else "overflow"
 
     def _expired(self, payload: TokenPayload, now_ms: int) -> bool:
         return now_ms - payload.decision_ms > self.config.counting_ms

@@ -125,8 +125,10 @@ class Gatherer:
                 self._memory.forget(item, placement)
             slots.append(slot)
         # A value past its age is not served: the schema's default stands in, and the decision says so.
+        started = time.perf_counter()
         old = b"\1" in row.stale.tobytes()
         contexts = self._encoder.encode(row.raw, row.usable if old else row.present)
+        self._metrics.stage("encode", time.perf_counter() - started)
         stale = row.stale_texts or (False,) * len(items)
         if old:
             stale = tuple(map(operator.or_, stale, np.any(row.stale, axis=1).tolist()))

@@ -120,6 +120,7 @@ class PackTable:
         self._clock = clock
         self._packs: Mapping[str, ServedPack] = {}
         self.lineage: str | None = None
+        self.loaded = False
 
     @property
     def packs(self) -> Mapping[str, ServedPack]:
@@ -134,7 +135,7 @@ class PackTable:
         """Fetch what changed; a pack that cannot be read is counted and the last good one stays."""
         lineage = await self._source.active_lineage()
         if lineage is None:
-            self.lineage, self._packs = None, {}
+            self.lineage, self._packs, self.loaded = None, {}, True
             return
         packs = dict(self._packs) if lineage == self.lineage else {}
         categories = await self._source.categories(lineage)
@@ -158,7 +159,7 @@ class PackTable:
             self._metrics.pack("taken")
             self._metrics.pack_generation.labels(category).set(model.generation)
         # One assignment: a request sees the old packs or the new ones, never a mixture of lineages.
-        self.lineage, self._packs = lineage, packs
+        self.lineage, self._packs, self.loaded = lineage, packs, True
 
 
 def read_pack(blob: bytes, lineage: str) -> LinUCB:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import redis.asyncio
 import structlog
@@ -24,10 +23,11 @@ from serving.buffer import AsyncLog, EventBuffer
 from serving.capping import Cap, CapWriter
 from serving.config import ServerConfig
 from serving.decide import Decider
+from serving.ending import end_tasks
 from serving.events import EventRoutes
 from serving.facts import warm_up
 from serving.gather import Gatherer, Reader, ReaderFactory
-from serving.health import HealthRoutes
+from serving.health import HealthRoutes, Life
 from serving.http import Route, Router
 from serving.keyring import KeyRing, KeyRingWatch, ensure_keyring
 from serving.media import MediaRoute
@@ -44,7 +44,6 @@ from stores import (
     AsyncShadowStream,
     AsyncShownStore,
     CreativeIndex,
-    OnlineReader,
     RedisEventLog,
     connect,
     connect_async,
@@ -52,6 +51,9 @@ from stores import (
 
 _RESUBSCRIBE_S = 1.0
 _HOT_TIMEOUT_S = 0.25
+_REPORT_S = 0.5
+
+Report = Callable[[dict[str, object]], None]
 
 _log = structlog.get_logger("serving.wiring")
 
@@ -91,7 +93,12 @@ def preload(config: ServerConfig, clock: Clock) -> Preloaded:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: ServerConfig, preloaded: Preloaded, clock: Clock, make_reader: ReaderFactory = OnlineReader
+    config: ServerConfig,
+    preloaded: Preloaded,
+    clock: Clock,
+    life: Life,
+    make_reader: ReaderFactory,
+    report: Report | None,
 ) -> AsyncIterator[Router]:
     """Run a server's background work and yield its routes; on leaving, drain the event buffer and end it all."""
     metrics = preloaded.metrics
@@ -142,7 +149,7 @@ async def running(
             watch=studio.see if studio else None,
         )
         events = EventRoutes(config, sealer, buffer, clock, metrics)
-        health = HealthRoutes(policies, packs, clock_check, refreshers, buffer, metrics)
+        health = HealthRoutes(policies, packs, clock_check, refreshers, buffer, metrics, life)
 
         await asyncio.gather(*(refresher.round() for refresher in refreshers))
         # Once more, for the arms of the categories that the packs have named.
@@ -155,10 +162,12 @@ async def running(
         if shadow is not None:
             tasks.append(asyncio.create_task(shadow.run(), name="shadow"))
             stack.push_async_callback(shadow.flush)
+        if report is not None:
+            tasks.append(asyncio.create_task(_tell(report, health), name="report"))
         if caps is not None:
             tasks.append(asyncio.create_task(caps.run(), name="frequency-cap"))
             stack.push_async_callback(caps.flush)
-        stack.push_async_callback(_end, tasks)
+        stack.push_async_callback(end_tasks, tasks)
         stack.push_async_callback(buffer.close, flushing, config.drain_ms / 1000)
         yield Router(
             [
@@ -233,7 +242,7 @@ async def _listen(store: AsyncPackStore, changed: Callable[[], None]) -> None:
         await asyncio.sleep(_RESUBSCRIBE_S)
 
 
-async def _end(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _tell(report: Report, health: HealthRoutes) -> None:
+    while True:
+        report(health.state())
+        await asyncio.sleep(_REPORT_S)

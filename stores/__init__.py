@@ -25,6 +25,7 @@ from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unf
 from stores.online_writer import OnlineWriter, Written
 from stores.pack_reader import AsyncPackStore
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
+from stores.progress import Progress, progress_of
 from stores.record_view import PackHead, RecordView
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
 from stores.shadow import AsyncShadowStream, SampledRow, ShadowSample
@@ -60,6 +61,7 @@ __all__ = [
     "OnlineWriter",
     "PackHead",
     "PolicyStore",
+    "Progress",
     "RecordView",
     "RedisBinary",
     "RedisEventLog",
@@ -81,6 +83,7 @@ __all__ = [
     "encode_ref",
     "find_redis_server",
     "open_objects",
+    "progress_of",
     "read_activity",
     "read_archive",
     "shown_counts",

@@ -8,6 +8,7 @@ import pytest
 
 from backdrop.settings import Settings, load_settings
 from backdrop.wiring import (
+    admin_config,
     find_prism,
     generate_config,
     learn_config,
@@ -27,6 +28,7 @@ from contracts import (
     WritePlan,
 )
 from learner import ModelSettings
+from serving import AdminConfig, ServerConfig
 from stores import open_objects
 from tests.beam_pipelines.activity_oracle import PLAN
 from tests.stores.feast_bytes import PLAN as OTHER_PLAN
@@ -84,6 +86,12 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
                 "redis_deadline_ms": 35,
                 "body_limit_bytes": 2048,
                 "studio": False,
+                "workers": 3,
+                "cap_impressions": 4,
+                "cap_window_s": 90.5,
+                "sync_pixels": True,
+                "access_log_every": 7,
+                "drain_notice_s": 1.5,
             },
         )
     )
@@ -94,6 +102,9 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
     assert config.allowed_hosts == ("shop.example",)
     assert config.objects_root is None
     assert not config.studio
+    assert (config.workers, config.cap_impressions, config.cap_window_ms) == (3, 4, 90_500)
+    assert (config.sync_pixels, config.access_log_every, config.drain_notice_ms) == (True, 7, 1500)
+    assert ServerConfig.from_json(config.to_json()) == config
 
 
 def test_the_servers_files_and_pictures_lie_at_home_unless_said_otherwise(tmp_path: Path) -> None:
@@ -105,6 +116,31 @@ def test_the_servers_files_and_pictures_lie_at_home_unless_said_otherwise(tmp_pa
     assert config.media_base_url == "http://127.0.0.1:9001/media"
     assert config.base_url == "http://127.0.0.1:9001"
     assert config.studio
+
+
+def test_the_admin_port_needs_a_secret_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def admin(**serve: object) -> AdminConfig | None:
+        return admin_config(settings_of(tmp_path, serve=serve))
+
+    assert admin() is None
+    file = tmp_path / "token"
+    with pytest.raises(SettingsError, match="cannot be read"):
+        admin(admin_port=9100, admin_token_file=file)
+    file.write_text("t" * 20 + "\n")
+    file.chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        admin(admin_port=9100, admin_token_file=file)
+    file.chmod(0o600)
+    assert admin(admin_port=9100, admin_token_file=file) == AdminConfig("127.0.0.1", 9100, "t" * 20)
+    with pytest.raises(SettingsError, match="needs a token"):
+        admin(admin_port=9100)
+    monkeypatch.setenv("BACKDROP_SERVE__ADMIN_TOKEN", "s3cret")
+    with pytest.raises(SettingsError, match="6 characters"):
+        admin(admin_port=9100)
+    monkeypatch.setenv("BACKDROP_SERVE__ADMIN_TOKEN", "s3cret" * 5)
+    found = admin(admin_port=9100)
+    assert found == AdminConfig("127.0.0.1", 9100, "s3cret" * 5)
+    assert "s3cret" not in repr(found) + repr(settings_of(tmp_path, serve={"admin_port": 9100}))
 
 
 def test_a_server_needs_a_port(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ settings = load_settings(home=folder.parent)
 import serving, serving.runner
 plan = ReadPlan.from_json((folder / "plan.json").read_bytes())
 schema = ContextSchema.from_json((folder / "context.json").read_bytes())
-made = wiring.reader_factory(settings)(plan, schema, connect_async("redis://127.0.0.1:1"))
+made = wiring.reader_of(wiring.reader_words(settings))(plan, schema, connect_async("redis://127.0.0.1:1"))
 print(type(made).__name__, "feast" in sys.modules)
 """
 

@@ -1,11 +1,14 @@
 """Runs a server of its own, as `backdrop serve` does: python -m tests.serving.server_process '<config as JSON>'."""
 
 import sys
-from pathlib import Path
 
-import msgspec
+from serving import ServerConfig, Supervisor, serve
 
-from serving import ServerConfig, serve
+WORKER = (sys.executable, "-m", "backdrop.serve_worker")
 
 if __name__ == "__main__":
-    serve(msgspec.json.decode(sys.argv[1], type=ServerConfig, dec_hook=lambda _, text: Path(text)))
+    config = ServerConfig.from_json(sys.argv[1].encode())
+    if config.workers > 1:
+        Supervisor(config, WORKER).run()
+    else:
+        serve(config)

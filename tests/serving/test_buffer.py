@@ -83,6 +83,19 @@ async def test_facts_reach_the_log_in_batches_over_all_partitions() -> None:
     assert len(buffer) == 0
 
 
+async def test_a_full_batch_does_not_wait_for_the_interval() -> None:
+    log = FlakyLog()
+    buffer = a_buffer(log, batch=10, flush_s=3600)
+    task = asyncio.create_task(buffer.run())
+    for _ in range(14):
+        buffer.put(a_fact())
+        await asyncio.sleep(0)
+    await until(lambda: len(log.ids()) == 10)
+    assert len(buffer) == 4
+    await buffer.close(task, 5)
+    assert len(log.ids()) == 14
+
+
 async def test_schemas_and_lineages_never_share_a_batch() -> None:
     log = FlakyLog()
     buffer = a_buffer(log)

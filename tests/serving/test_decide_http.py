@@ -120,6 +120,18 @@ def test_an_impression_and_a_click_become_facts_with_the_context_that_was_scored
         assert fact["decision_ms"] == decision_ms(decision_id)
 
 
+def test_a_changed_split_is_followed_without_a_restart_and_moves_only_its_users(
+    server: ServerProcess, split: Split
+) -> None:
+    shares = {ORIGINAL: 0.4, RANDOM: 0.2, LINUCB: 0.4}
+    split.put(TrafficPolicy(split=shares))
+    before = {user: server.decide(user)["policy"] for user in USERS}
+    after = split.store.change(lambda policy: replace(policy, split=shares | {ORIGINAL: 0.1, LINUCB: 0.7}))
+    expected = {user: after.policy_of(user) for user in USERS}
+    wait_until(lambda: {user: server.decide(user)["policy"] for user in USERS} == expected, "the new split is followed")
+    assert {(before[user], expected[user]) for user in USERS if before[user] != expected[user]} == {(ORIGINAL, LINUCB)}
+
+
 def test_packs_are_taken_up_while_serving_and_others_schemas_are_not(
     server: ServerProcess, shop: redis.Redis, split: Split
 ) -> None:
