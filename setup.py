@@ -35,6 +35,8 @@ SERVING = [
     METRICS,
     "uvicorn[standard]>=0.38",
 ]
+# What asks a server needs nothing of it.
+CLIENT = ["httpx2>=2.12,<3", "msgspec>=0.20"]
 LEARN = [*CLI, *STORES, BEAM, METRICS]
 GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86", "urllib3>=2.5"]
 # The extra grpcio is for `feast ui`, which does not start without it.
@@ -46,10 +48,13 @@ TEST = [
     *DEMO,
     *DIFFUSERS,
     *GCP,
+    *CLIENT,
     "hypothesis>=6.140",
+    "openapi-spec-validator>=0.9",
     "pytest>=9",
     "pytest-asyncio>=1.3",
     "pytest-timeout>=2.4",
+    "schemathesis>=4.32,<5",
     "tokenizers>=0.22",
 ]
 # What the learner is measured against, and what pytest needs to run its tests there: in an environment of their own.
@@ -100,6 +105,7 @@ setup(
         "stores": STORES,
         "embedded": EMBEDDED,
         "serving": SERVING,
+        "client": CLIENT,
         "learn": LEARN,
         "features": FEATURES,
         "generate": GENERATE,

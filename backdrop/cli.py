@@ -88,7 +88,10 @@ def serve(
     home: Home = None,
     redis_url: RedisUrl = None,
 ) -> None:
-    """Answer ad requests over HTTP: decisions, impression and click URLs, events, metrics, studio page."""
+    """Answer ad requests over HTTP: decisions, impression and click URLs, events, metrics, studio page.
+
+    The HTTP contract is at /openapi.json, explained in docs/serving.md.
+    """
     from serving import serve as run_server
 
     settings = _settings(home, redis_url, serve={"host": host, "port": port, "workers": workers})

@@ -68,6 +68,7 @@ class ServeSection(_Section):
     public_url: str = Field("", description="Base of impression and click URLs; default http://host:port.")
     media_url: str = Field("", description="Base of picture URLs; default <public_url>/media, or the bucket's.")
     allowed_hosts: tuple[str, ...] = Field((), description="Hosts a click may be sent to besides the item's own.")
+    cors_origins: tuple[str, ...] = Field((), description="Origins whose scripts may post events; default none.")
     redis_deadline_ms: int = Field(20, ge=1, description="How long a decision waits for Redis, milliseconds.")
     body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
     shadow_every: int = Field(0, ge=0, description="One read in so many is sampled for `backdrop shadow`; 0: none.")

@@ -70,6 +70,7 @@ def server_config(settings: Settings) -> "ServerConfig":
         media_base_url=settings.media_url,
         public_base_url=settings.public_url,
         allowed_hosts=serve.allowed_hosts,
+        cors_origins=serve.cors_origins,
         partitions=settings.partitions,
         window_ms=round(lineage.window_s * 1000),
         attribution_ms=round(lineage.attribution_s * 1000),

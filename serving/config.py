@@ -42,6 +42,7 @@ class ServerConfig:
     URLs ("" means ``http://host:port``), ``media_base_url`` stands before creative URLs that begin with ``/``.
     Clicks are redirected to an item's own URL or to a request's URL whose host is in ``allowed_hosts``.
     One read in ``shadow_every`` (0: none) is sampled for the shadow.
+    Scripts of pages of ``cors_origins`` may post events.
     ``remembered_slots`` (item, placement) pairs stay in memory for the times Redis is away.
     A creative that a user was shown ``cap_impressions`` times (0: no cap) within ``cap_window_ms`` rests for that user.
     With ``sync_pixels`` pixels and clicks wait for the event log. One request in ``access_log_every`` (0: none) is
@@ -58,6 +59,7 @@ class ServerConfig:
     media_base_url: str = ""
     public_base_url: str = ""
     allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     partitions: int = 4
     window_ms: int = 300_000
     attribution_ms: int = 1_800_000

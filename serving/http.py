@@ -71,12 +71,16 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method and path; a path that ends with ``/`` takes everything behind it. ``name`` labels metrics."""
+    """One method and path; a path that ends with ``/`` takes everything behind it. ``name`` labels metrics.
+
+    HEAD is answered like GET, without the body, unless asking has an effect (``safe`` is False).
+    """
 
     method: str
     path: str
     name: str
     handler: Handler
+    safe: bool = True
 
 
 class Router:
@@ -88,7 +92,10 @@ class Router:
         self._prefixes: dict[str, dict[str, Route]] = {}
         for route in routes:
             index = self._prefixes if route.path.endswith("/") else self._exact
-            index.setdefault(route.path, {})[route.method] = route
+            methods = index.setdefault(route.path, {})
+            methods[route.method] = route
+            if route.method == "GET" and route.safe:
+                methods["HEAD"] = route
 
     def match(self, method: str, path: str) -> tuple[Route, str]:
         """Return the route and the path's tail.

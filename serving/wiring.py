@@ -22,6 +22,7 @@ from contracts.plan import references_of
 from serving.buffer import AsyncLog, EventBuffer
 from serving.capping import Cap, CapWriter
 from serving.config import ServerConfig
+from serving.cors import cors_routes
 from serving.decide import Decider
 from serving.ending import end_tasks
 from serving.events import EventRoutes
@@ -33,6 +34,7 @@ from serving.keyring import KeyRing, KeyRingWatch, ensure_keyring
 from serving.media import MediaRoute
 from serving.memory import SlotMemory
 from serving.metrics import Metrics
+from serving.openapi import openapi_route
 from serving.refresh import ClockCheck, PackTable, PolicyTable, Refresher
 from serving.shadow import ShadowFeed
 from serving.studio import Studio, studio_routes
@@ -169,19 +171,17 @@ async def running(
             stack.push_async_callback(caps.flush)
         stack.push_async_callback(end_tasks, tasks)
         stack.push_async_callback(buffer.close, flushing, config.drain_ms / 1000)
-        yield Router(
-            [
-                Route("POST", "/v1/decide", "decide", decider.handle),
-                Route("GET", "/v1/i/", "impression", events.impression),
-                Route("GET", "/v1/c/", "click", events.click),
-                Route("POST", "/v1/events", "events", events.batch),
-                Route("GET", "/media/", "media", MediaRoute(config.objects_root).get),
-                Route("GET", "/healthz", "healthz", health.alive),
-                Route("GET", "/readyz", "readyz", health.ready),
-                Route("GET", "/metrics", "metrics", health.measure),
-                *studio_routes(studio),
-            ]
-        )
+        routes = [
+            Route("POST", "/v1/decide", "decide", decider.handle),
+            Route("GET", "/v1/i/", "impression", events.impression, safe=False),
+            Route("GET", "/v1/c/", "click", events.click, safe=False),
+            *cors_routes(Route("POST", "/v1/events", "events", events.batch), config.cors_origins),
+            Route("GET", "/media/", "media", MediaRoute(config.objects_root).get),
+            Route("GET", "/healthz", "healthz", health.alive),
+            Route("GET", "/readyz", "readyz", health.ready),
+            Route("GET", "/metrics", "metrics", health.measure),
+        ]
+        yield Router([*routes, openapi_route(config, routes), *studio_routes(studio)])
 
 
 def _placement_columns(preloaded: Preloaded) -> list[int]:

@@ -83,6 +83,7 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
                 "public_url": "https://ads.example",
                 "media_url": "https://cdn.example/shop",
                 "allowed_hosts": ("shop.example",),
+                "cors_origins": ("https://shop.example",),
                 "redis_deadline_ms": 35,
                 "body_limit_bytes": 2048,
                 "studio": False,
@@ -100,6 +101,7 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
     assert (config.partitions, config.read_deadline_ms, config.body_limit_bytes) == (9, 35, 2048)
     assert (config.public_base_url, config.media_base_url) == ("https://ads.example", "https://cdn.example/shop")
     assert config.allowed_hosts == ("shop.example",)
+    assert config.cors_origins == ("https://shop.example",)
     assert config.objects_root is None
     assert not config.studio
     assert (config.workers, config.cap_impressions, config.cap_window_ms) == (3, 4, 90_500)
