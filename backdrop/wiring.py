@@ -77,6 +77,7 @@ def server_config(settings: Settings) -> "ServerConfig":
         grace_ms=round(lineage.grace_s * 1000),
         read_deadline_ms=serve.redis_deadline_ms,
         body_limit_bytes=serve.body_limit_bytes,
+        max_connections=serve.max_connections,
         studio=serve.studio,
         shadow_every=serve.shadow_every,
         workers=serve.workers,

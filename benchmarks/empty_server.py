@@ -7,9 +7,12 @@ import sys
 import uvicorn
 
 from serving.http import Receive, Scope, Send
+from serving.metrics import Metrics
+from serving.protocol import ConnectionLimits, bounded_protocol
 from serving.stack import uvicorn_config
 
 _START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+_LIMITS = ConnectionLimits(connections=10_000, head_bytes=16_384, head_s=10.0, idle_s=30.0)
 _BODY = {"type": "http.response.body", "body": b"{}"}
 
 
@@ -32,7 +35,8 @@ def main(port: int) -> None:
     listener = socket.create_server(("127.0.0.1", port), backlog=2048)
     gc.collect()
     gc.freeze()
-    uvicorn.Server(uvicorn_config(app, drain_ms=1000)).run(sockets=[listener])
+    protocol = bounded_protocol(_LIMITS, Metrics())
+    uvicorn.Server(uvicorn_config(app, protocol, drain_ms=1000)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -117,6 +117,10 @@ class EventBuffer:
                 _log.warning("event_log_away", error=str(error), facts_waiting=len(self))
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, _LAST_RETRY_S)
+            except Exception:
+                # A defect must not end the task: every fact from then on would be lost.
+                _log.exception("flush_broke", facts_waiting=len(self))
+                await asyncio.sleep(_LAST_RETRY_S)
 
     async def close(self, task: asyncio.Task[None], drain_s: float) -> None:
         """Let ``task`` (of ``run``) write what is left, at most ``drain_s`` long; the rest is dropped and counted."""

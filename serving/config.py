@@ -20,6 +20,10 @@ _POSITIVE = (
     "buffer_facts",
     "body_limit_bytes",
     "body_timeout_ms",
+    "max_connections",
+    "head_limit_bytes",
+    "head_timeout_ms",
+    "idle_ms",
     "max_items",
     "max_events",
     "remembered_slots",
@@ -72,6 +76,10 @@ class ServerConfig:
     buffer_facts: int = 65_536
     body_limit_bytes: int = 262_144
     body_timeout_ms: int = 5_000
+    max_connections: int = 10_000
+    head_limit_bytes: int = 16_384
+    head_timeout_ms: int = 10_000
+    idle_ms: int = 30_000
     max_items: int = 100
     max_events: int = 1_000
     remembered_slots: int = 20_000

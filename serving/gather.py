@@ -116,14 +116,18 @@ class Gatherer:
         return self._keep(row, items, placement)
 
     def _keep(self, row: OnlineRow, items: Sequence[str], placement: str) -> Gathered:
-        slots = []
+        slots, remembered = [], []
         for item, texts, creatives in zip(items, row.texts, row.creatives, strict=True):
-            slot = Slot(texts, creatives)
+            slot, recalled = Slot(texts, creatives), None
             if creatives:
                 self._memory.remember(item, placement, slot)
-            else:
+            elif texts:
                 self._memory.forget(item, placement)
-            slots.append(slot)
+            else:
+                # An item of which nothing at all is left: as likely as not Redis has lost its dataset.
+                recalled = self._memory.recall(item, placement)
+            slots.append(recalled or slot)
+            remembered.append(recalled is not None)
         # A value past its age is not served: the schema's default stands in, and the decision says so.
         started = time.perf_counter()
         old = b"\1" in row.stale.tobytes()
@@ -138,7 +142,7 @@ class Gatherer:
             contexts,
             tuple(slots),
             stale,
-            (False,) * len(items),
+            tuple(remembered),
             row.user_known,
             self._knows_placement(row),
             live=True,

@@ -193,7 +193,8 @@ def _piece(message: Message) -> bytes:
 
 def _too_large(limit_bytes: int) -> RequestError:
     detail = f"the body is larger than {limit_bytes} bytes: send fewer items or events at a time"
-    return RequestError(413, "body_too_large", detail, ((b"connection", b"close"),))
+    # The connection stays for a while: one that is closed while the client still sends would lose the answer.
+    return RequestError(413, "body_too_large", detail)
 
 
 def decode_json(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:

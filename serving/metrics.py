@@ -69,6 +69,7 @@ class Metrics:
         self._capping = self._counter("capping_impressions", "Impressions for the cap, by outcome.", "outcome")
         self._refreshes = self._counter("refreshes", "Background refreshes.", "what", "outcome")
         self.worker_restarts = self._counter("worker_restarts", "Workers started in the place of one that ended.")
+        self._cuts = self._counter("cut_connections", "Connections closed by the server's limits.", "reason")
         # The last words: how the workers' values are put together where there are several.
         self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.", "livemostrecent")
         self.buffered_facts = self._gauge("buffered_facts", "Facts waiting for the event log.", "livesum")
@@ -90,6 +91,10 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """Count a refused request."""
         self._add(self._rejected, 1, "rejected", reason)
+
+    def connection_cut(self, reason: str) -> None:
+        """Count a connection that was closed by a limit."""
+        self._add(self._cuts, 1, "cuts", reason)
 
     def decisions(self, policy: str, count: int) -> None:
         """Count a request's decisions."""

@@ -13,6 +13,7 @@ from contracts import SetupError
 from serving.app import App, create_app
 from serving.config import ServerConfig
 from serving.gather import ReaderFactory
+from serving.protocol import bounded_protocol, connection_limits
 from serving.stack import uvicorn_config
 from stores import OnlineReader
 
@@ -79,7 +80,8 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: ServerConfig, app: App) -> None:
         """Serve ``app`` as ``config`` says."""
-        super().__init__(uvicorn_config(app, drain_ms=config.drain_ms))
+        protocol = bounded_protocol(connection_limits(config), app.metrics)
+        super().__init__(uvicorn_config(app, protocol, drain_ms=config.drain_ms))
         self._app = app
         self._notice_s = config.drain_notice_ms / 1000
         self._end_at: float | None = None

@@ -113,7 +113,7 @@ async def running(
         log = AsyncRedisEventLog(calm, config.partitions)
         pack_store = AsyncPackStore(calm)
         policies = PolicyTable(AsyncPolicyStore(calm))
-        packs = PackTable(pack_store, policies, metrics, clock)
+        packs = PackTable(pack_store, policies, metrics, clock, preloaded.schema)
         clock_check = ClockCheck(log, clock, metrics, limit_ms=config.grace_ms // 2)
         sealer = TokenSealer(preloaded.ring, clock)
         keys = KeyRingWatch(config.keyring_path, preloaded.ring, clock, sealer.use)

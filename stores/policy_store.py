@@ -194,17 +194,17 @@ class AsyncPolicyStore:
         with translated("read arms"):
             return _arms(await command_async(self._client, "HGETALL", keys.arms(check_name("category", category))))
 
-    async def arms_of(self, categories: Sequence[str]) -> list[dict[str, ArmStatus] | FormatError]:
+    async def arms_of(self, categories: Sequence[str]) -> list[dict[str, ArmStatus] | FormatError | StoreError]:
         """As ``arms`` for many categories in few round trips; the error in place of what is damaged.
 
         Raises:
             UnavailableError: if Redis did not answer.
         """
-        found: list[dict[str, ArmStatus] | FormatError] = []
+        found: list[dict[str, ArmStatus] | FormatError | StoreError] = []
         for start in range(0, len(categories), _AT_ONCE):
-            names = [keys.arms(check_name("category", each)).encode() for each in categories[start : start + _AT_ONCE]]
-            replies = await self._wire.ask([pack_command(b"HGETALL", name) for name in names], "read arms")
-            found += [_arms_or_error(index_fields(reply)) for reply in replies]
+            names = [keys.arms(each).encode() for each in categories[start : start + _AT_ONCE]]
+            replies = await self._wire.ask_each([pack_command(b"HGETALL", name) for name in names], "read arms")
+            found += [each if isinstance(each, StoreError) else _arms_or_error(index_fields(each)) for each in replies]
         return found
 
 
@@ -213,7 +213,15 @@ def _policy(stored: bytes | None) -> TrafficPolicy:
 
 
 def _arms(found: Mapping[bytes, bytes]) -> dict[str, ArmStatus]:
-    return {arm.decode(): _decode(data) for arm, data in sorted(found.items())}
+    return {_name(arm): _decode(data) for arm, data in sorted(found.items())}
+
+
+def _name(arm: bytes) -> str:
+    try:
+        return arm.decode()
+    except UnicodeDecodeError as error:
+        message = f"arm name {arm[:120]!r} is damaged"
+        raise FormatError(message) from error
 
 
 def _arms_or_error(fields: Iterable[bytes]) -> dict[str, ArmStatus] | FormatError:
@@ -237,6 +245,6 @@ def _decode(data: bytes) -> ArmStatus:
         plain = json.loads(data)
         tags = {str(name): str(value) for name, value in plain["tags"].items()}
         return ArmStatus(plain["status"], MappingProxyType(tags))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         message = f"arm status {data[:120]!r} is damaged: {error!r}"
         raise FormatError(message) from error

@@ -15,7 +15,8 @@ import hiredis
 import redis.asyncio
 from redis import exceptions
 
-from stores.connect import translation
+from contracts import StoreError, UnavailableError
+from stores.connect import closing, translation
 
 # nil, or what the command answers: a list for HMGET; HGETALL is a list in RESP2, a dict in RESP3.
 Reply = Any
@@ -57,19 +58,37 @@ class Wire:
             UnavailableError: if Redis does not answer, or too many requests wait; ``doing`` completes "could not ...".
             StoreError: if Redis refuses a command.
         """
+        return await self._ask(commands, doing, each=False)
+
+    async def ask_each(self, commands: Sequence[bytes], doing: str) -> list[Reply | StoreError]:
+        """As ``ask``, but with the error in place of each reply to a command that Redis refuses.
+
+        Raises:
+            UnavailableError: if Redis does not answer, or answers "not now".
+        """
+        replies = await self._ask(commands, doing, each=True)
+        found = [translation(r, doing) if isinstance(r, exceptions.ResponseError) else r for r in replies]
+        for reply in found:
+            if isinstance(reply, UnavailableError):
+                raise reply
+        return found
+
+    async def _ask(self, commands: Sequence[bytes], doing: str, *, each: bool) -> list[Reply]:
         # Not ``with translated``: a context manager in Python would be a tenth of a small read.
         try:
             line = self._line
             if line is not None and line.open:
                 try:
-                    return await line.ask(commands)
+                    return await line.ask(commands, each)
                 except exceptions.ConnectionError:
                     # Redis closed the connection; asking again is safe.
                     if line.open:
                         raise
-            return await (await self._opened()).ask(commands)
+            return await (await self._opened()).ask(commands, each)
         except (exceptions.RedisError, OSError) as error:
             raise translation(error, doing) from error
+        except RuntimeError as error:
+            raise closing(error, doing) from error
 
     async def _opened(self) -> "_Line":
         """The connection, made anew by whoever comes first; all others wait for the same attempt."""
@@ -92,10 +111,11 @@ class Wire:
 
 
 class _Request:
-    __slots__ = ("answered", "asked_s", "count", "refused", "replies")
+    __slots__ = ("answered", "asked_s", "count", "each", "refused", "replies")
 
-    def __init__(self, count: int, answered: asyncio.Future[list[Reply]], asked_s: float) -> None:
+    def __init__(self, count: int, answered: asyncio.Future[list[Reply]], asked_s: float, each: bool) -> None:
         self.count = count
+        self.each = each
         self.answered = answered
         self.asked_s = asked_s
         self.replies: list[Reply] = []
@@ -119,7 +139,7 @@ class _Line(asyncio.Protocol):
         self._former = self._transport.get_protocol()
         self._transport.set_protocol(self)
 
-    def ask(self, commands: Sequence[bytes]) -> asyncio.Future[list[Reply]]:
+    def ask(self, commands: Sequence[bytes], each: bool) -> asyncio.Future[list[Reply]]:
         if len(self._waiting) >= MAX_WAITING:
             message = f"{len(self._waiting)} requests wait for replies, the limit: ask less at a time"
             raise exceptions.ConnectionError(message)
@@ -127,7 +147,7 @@ class _Line(asyncio.Protocol):
         if not commands:
             answered.set_result([])
             return answered
-        self._waiting.append(_Request(len(commands), answered, self._loop.time()))
+        self._waiting.append(_Request(len(commands), answered, self._loop.time(), each))
         self._transport.write(b"".join(commands))
         if not self._watching and self._limit_s is not None:
             self._watching = True
@@ -185,7 +205,7 @@ def _settle(request: _Request) -> None:
     answered = request.answered
     if answered.done():
         return
-    if request.refused is None:
+    if request.refused is None or request.each:
         answered.set_result(request.replies)
     else:
         answered.set_exception(request.refused)

@@ -82,6 +82,7 @@ def test_shares_that_fall_short_by_rounding_still_cover_everyone() -> None:
         ({"split": {}}, "sum to 1"),
         ({"default_alpha": -0.1}, "alpha = -0.1"),
         ({"alpha": {"shoes": math.inf}}, "alpha = inf"),
+        ({"default_alpha": 1e10}, "alpha = 1"),
         ({"default_epsilon": 1.5}, "epsilon = 1.5"),
         ({"epsilon": {"shoes": math.nan}}, "epsilon = nan"),
     ],

@@ -157,7 +157,7 @@ def test_a_real_shadow_of_a_real_server_finds_the_wrong_byte_and_nothing_else(
     shutil.copytree(own_shop.folder, tmp_path / "features")
     ref = CreativeRef("c" * 32, "/media/c.jpg", 600, 600)
     CreativeIndex(client).publish_all({(f"i{number}", "square"): {"oak": ref} for number in range(25)})
-    settings = {
+    settings: dict[str, Any] = {
         "plan_path": own_shop.folder / "plan.json",
         "schema_path": own_shop.folder / "context.json",
         "shadow_every": 2,
