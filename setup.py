@@ -38,7 +38,7 @@ SERVING = [
 # What asks a server needs nothing of it.
 CLIENT = ["httpx2>=2.12,<3", "msgspec>=0.20"]
 LEARN = [*CLI, *STORES, BEAM, METRICS]
-GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86", "urllib3>=2.5"]
+GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86", "scipy>=1.16", "urllib3>=2.5"]
 # The extra grpcio is for `feast ui`, which does not start without it.
 FEATURES = [*CLI, *STORES, BEAM, "feast[redis,duckdb,grpcio]==0.67.0"]
 DIFFUSERS = [*GENERATE, "accelerate>=1.12", "diffusers==0.42.1", "torch==2.13.0", "transformers==5.23.0"]

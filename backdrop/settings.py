@@ -118,6 +118,7 @@ class GenerateSection(_Section):
     placements: Path = Field(_PROJECT / "demo/catalogue/placements.yaml", description="Placements, YAML.")
     backend: str = Field("procedural", description="procedural, diffusers, or one from an entry point.")
     model_folder: Path | None = Field(None, description="Local model folder of the diffusers backend.")
+    gate: dict[str, str] = Field({}, description='Options of the quality gate, such as {"recut": "yes"}.')
     workers: int = Field(2, ge=1, description="Worker processes.")
     private_hosts: tuple[str, ...] = Field((), description="Hosts with photos whose addresses are not public.")
 

@@ -339,6 +339,7 @@ def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dr
         weights=str(settings.weights / "u2netp.onnx"),
         backend=generate.backend,
         backend_options=options,
+        gate=generate.gate,
         workers=generate.workers,
         private_hosts=generate.private_hosts,
         limit=limit,

@@ -21,6 +21,7 @@ SUITES: dict[str, str] = {
     "features": "benchmarks.features",
     "writer": "benchmarks.writer",
     "activity": "benchmarks.activity",
+    "gate": "benchmarks.gate",
     "generation_gpu": "benchmarks.generation_gpu",
     "reader": "benchmarks.reader",
 }
