@@ -45,7 +45,7 @@ def replay(
 
     section = {"id": lineage, **dict(_setting(word) for word in changes or ())}
     settings = read_settings(home, redis_url, lineage=section)
-    config = wiring.learn_config(settings)
+    config = wiring.learn_config(settings, publishes_activity=False)
     with connect(settings.redis_url) as client:
         lineages = LineageStore(client)
         log = RedisEventLog(client, settings.partitions)

@@ -179,7 +179,7 @@ def require_partitions(settings: Settings) -> None:
         RedisEventLog(client, settings.partitions).require_partitions()
 
 
-def learn_config(settings: Settings) -> "LearnConfig":
+def learn_config(settings: Settings, *, publishes_activity: bool = True) -> "LearnConfig":
     """What the learner is told.
 
     Raises:
@@ -203,7 +203,7 @@ def learn_config(settings: Settings) -> "LearnConfig":
         trim_interval_s=_TRIM_INTERVAL_S if learn.trim else 0.0,
         metrics_host=learn.metrics_host,
         metrics_port=learn.metrics_port,
-        activity=activity_config(settings),
+        activity=activity_config(settings) if publishes_activity else None,
     )
 
 
