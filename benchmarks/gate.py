@@ -13,7 +13,7 @@ _PROMPTS = 4
 
 def rows() -> Iterator[Row]:
     """The figures, about six minutes on two cores."""
-    found = list(judged(halves()[1], prompts=_PROMPTS, again=True))
+    found = list(judged(halves()[1], prompts=_PROMPTS, details=False))
     good = [each for each in found if each.defect == GOOD]
     yield at_most("good pictures refused", 100 * _share(good), "%", 3, note=_note(good))
     for name in DEFECTS:
@@ -27,10 +27,10 @@ def rows() -> Iterator[Row]:
     for kind in GROWTHS:
         some = [each for each in grown if each.kind == kind]
         yield Row(f"grown, {kind}: refused", 100 * _share(some), "%", note=_note(some))
-    yield Row("with recut: good pictures refused", 100 * _share(good, _either), "%", note=_note(good, _either))
-    yield Row("with recut: grown refused", 100 * _share(grown, _either), "%", note=_note(grown, _either))
-    yield Row("recut alone: good pictures refused", 100 * _share(good, _again), "%", note=_note(good, _again))
-    yield Row("recut alone: grown refused", 100 * _share(grown, _again), "%", note=_note(grown, _again))
+    for name, some in ((GOOD, good), (GROWN, grown)):
+        again = [each for each in some if each.recut]
+        for way, refused in (("without recut", _refused), ("recut alone", _again), ("both", _either)):
+            yield Row(f"{name}, {way}: refused", 100 * _share(again, refused), "%", note=_note(again, refused))
 
 
 def _refused(each: Judged) -> bool:

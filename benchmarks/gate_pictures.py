@@ -46,7 +46,7 @@ class Judged:
     """What the gate made of one picture.
 
     ``defect`` is ``GOOD``, one of ``DEFECTS`` or ``GROWN`` with its ``share`` and ``kind``; ``patches`` what growth
-    was judged by; ``recut`` the numbers of cutting out again, of good and grown pictures if asked for.
+    was judged by; ``recut`` the numbers of cutting out again (none: it was not).
     """
 
     item: str
@@ -73,8 +73,10 @@ def halves() -> tuple[tuple[Product, ...], tuple[Product, ...]]:
     return tuple(ordered[: len(ordered) // 2]), tuple(ordered[len(ordered) // 2 :])
 
 
-def judged(products: Sequence[Product], *, prompts: int, again: bool, workers: int = 2) -> Iterator[Judged]:
-    """Every product in every placement with ``prompts`` prompts, good and with each defect; ``again``: cut out again.
+def judged(products: Sequence[Product], *, prompts: int, details: bool, workers: int = 2) -> Iterator[Judged]:
+    """Every product in every placement with ``prompts`` prompts, good and with each defect.
+
+    The good and the grown ones of the first prompt are cut out again; ``details``: keep what growth was judged by.
 
     Raises:
         SetupError: if the segmentation weights are missing.
@@ -83,11 +85,11 @@ def judged(products: Sequence[Product], *, prompts: int, again: bool, workers: i
         message = f"segmentation weights {_WEIGHTS} are missing: run 'make setup'"
         raise SetupError(message)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for found in pool.map(partial(_of_product, prompts=prompts, again=again), products):
+        for found in pool.map(partial(_of_product, prompts=prompts, details=details), products):
             yield from found
 
 
-def _of_product(product: Product, *, prompts: int, again: bool) -> list[Judged]:
+def _of_product(product: Product, *, prompts: int, details: bool) -> list[Judged]:
     segmenter = RembgSegmenter(_WEIGHTS)
     cutout = cut_out(decode_photo(read_photo_bytes(product.image_uri, _FOLDER)), segmenter)
     texts = read_prompts(_FOLDER / "prompts.yaml").of(product.category)
@@ -102,9 +104,9 @@ def _of_product(product: Product, *, prompts: int, again: bool) -> list[Judged]:
             painted = backend.render([RenderRequest(placed, prompt, int(rng.integers(2**31)))])[0]
             good = composite(painted, placed)
             for defect, share, kind, picture in _versions(good, placed, rng):
-                view = close_up(picture, placed)
                 verdict = judge_picture(picture, placed)
-                asked = again and defect in {GOOD, GROWN} and view is not None
+                view = close_up(picture, placed) if details else None
+                asked = not turn and defect in {GOOD, GROWN}
                 found.append(
                     Judged(
                         product.item_id,

@@ -18,7 +18,7 @@ _AREAS = (0.003, 0.006, 0.01, 0.02)
 
 def main(prompts: int) -> None:
     """Print each number's quantiles by defect, then what growth's settings would refuse."""
-    found = list(judged(halves()[0], prompts=prompts, again=True))
+    found = list(judged(halves()[0], prompts=prompts, details=True))
     names = sorted({each.defect for each in found}, key=lambda name: (name != GOOD, name))
     print(f"quantiles {_QUANTILES}")
     for number in (*LIMITS, *RECUT_LIMITS):

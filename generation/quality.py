@@ -24,7 +24,7 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
         "texture": (2.5, 999.0),
         "size": (0.28, 1.0),
         "contrast": (9.0, 999.0),
-        "halo": (-999.0, 11.0),
+        "halo": (-999.0, 3.5),
         "growth": (0.0, 0.010),
         "changed": (0.0, 0.02),
         "recolour": (0.0, 8.0),

@@ -4,7 +4,7 @@ import numpy as np
 
 from generation.quality_view import CloseUp, Mask
 
-_BEYOND = 0.06
+_BEYOND = 0.04
 _WIDTH, _NARROWEST = 0.012, 2.5
 _SEEN = 0.5
 # This share of the ring must be lighter.
@@ -21,11 +21,16 @@ def contrast(view: CloseUp) -> float:
 
 
 def halo(view: CloseUp) -> float:
-    """How much lighter most of the ring is than the background beyond it, in its strongest channel, -255 to 255."""
+    """How much lighter most of the ring is than the background beyond it, -255 to 255.
+
+    In the channel in which that background is darkest: a pale seam lifts it most, and other light does not.
+    """
     ring = _ring(view)
     if not ring.any():
         return 0.0
-    lighter = (view.behind[ring] - view.beyond(_BEYOND)[ring]).max(axis=-1)
+    beyond = view.beyond(_BEYOND)[ring]
+    darkest = beyond.argmin(axis=-1)[:, None]
+    lighter = np.take_along_axis(view.behind[ring] - beyond, darkest, axis=-1)
     return float(np.quantile(lighter, 1 - _MOST))
 
 
