@@ -17,7 +17,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs test test-flink check test-peers bench soak chaos fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs test test-flink check test-peers bench soak chaos chaos-serve fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -66,6 +66,9 @@ soak: setup-test ## memory of the learner under ten minutes of traffic (ARGS=min
 
 chaos: setup-test ## kill learner, Prism and Redis under traffic, 20 rounds, write docs/reliability-learner.md (ARGS="--rounds 5")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-serve: setup-test ## every fault on the server, then ten minutes of load with Redis restarting, write docs/reliability.md (ARGS="--minutes 2 --every 20")
+	@$(BIN)/python -m tests.chaos_serve $(ARGS)
 
 fmt: setup-test ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .

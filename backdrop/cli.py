@@ -4,20 +4,21 @@ import os
 import signal
 import sys
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from backdrop import doctor as doctor_module
-from backdrop import lineage_commands, wiring
+from backdrop import features_command, lineage_commands, wiring
 from backdrop.evaluate_command import evaluate
+from backdrop.key_commands import keys
 from backdrop.logging import configure_logging
 from backdrop.model_commands import register
 from backdrop.options import Home, LineageId, RedisUrl
 from backdrop.options import read_settings as _settings
 from backdrop.replay_command import replay
+from backdrop.shadow_command import shadow
 from backdrop.version import __version__
 from backdrop.warm_start import warm_start
 from contracts import BackdropError, InvalidInputError, SetupError, TrafficPolicy
@@ -76,50 +77,30 @@ def redis(
         ending.wait()
 
 
-@app.command()
-def features(
-    home: Home = None,
-    redis_url: RedisUrl = None,
-    profiles: Annotated[Path | None, typer.Option(help="Folder of the profiles' Parquet files.")] = None,
-) -> None:
-    """Register the feature repository, load the profiles into Redis and compile what serving reads."""
-    from feature_repo import apply_and_materialize, compile_features
-
-    settings = _settings(home, redis_url)
-    repo = settings.features.repo
-    folder = (profiles or settings.profiles).resolve()
-    store_file = apply_and_materialize(
-        repo,
-        redis_url=settings.redis_url,
-        features_dir=folder,
-        registry_path=settings.registry_path,
-        now=datetime.now(UTC),
-    )
-    _, schema = compile_features(
-        repo,
-        store_file=store_file,
-        context_path=settings.features.context,
-        plan_path=settings.plan_path,
-        schema_path=settings.schema_path,
-    )
-    typer.echo(f"features are loaded; contexts have {schema.d} entries (schema {schema.hash[:12]})")
-    typer.echo(f"for the feast command: export FEAST_FS_YAML_FILE_PATH={store_file} BACKDROP_FEATURES_DIR={folder}")
+app.command()(features_command.features)
 
 
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes on that port.", min=1)] = None,
     home: Home = None,
     redis_url: RedisUrl = None,
 ) -> None:
-    """Answer ad requests over HTTP: decisions, impression and click URLs, events, metrics, studio page."""
+    """Answer ad requests over HTTP: decisions, impression and click URLs, events, metrics, studio page.
+
+    The HTTP contract is at /openapi.json, explained in docs/serving.md.
+    """
     from serving import serve as run_server
 
-    settings = _settings(home, redis_url, serve={"host": host, "port": port})
-    config = wiring.server_config(settings)
+    settings = _settings(home, redis_url, serve={"host": host, "port": port, "workers": workers})
+    config, admin = wiring.server_config(settings), wiring.admin_config(settings)
     wiring.require_partitions(settings)
-    run_server(config)
+    if config.workers == 1 and admin is None:
+        run_server(config, wiring.reader_of(wiring.reader_words(settings)))
+    else:
+        wiring.supervise(settings, config, admin)
 
 
 @app.command()
@@ -199,6 +180,7 @@ def verify(lineage: LineageId = None, home: Home = None, redis_url: RedisUrl = N
 app.command()(evaluate)
 app.command()(replay)
 app.command("warm-start")(warm_start)
+app.command()(shadow)
 for _command in lineage_commands.COMMANDS:
     app.command()(_command)
 
@@ -276,3 +258,4 @@ def demo(
 
 
 register(app)
+app.add_typer(keys, name="keys")

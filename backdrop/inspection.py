@@ -15,7 +15,7 @@ from stores import ArmStatus, PolicyStore, RecordView, StatisticsStore
 if TYPE_CHECKING:
     import redis
 
-    from beam_pipelines.learn import Progress
+    from stores import Progress
 
 TOP = 3
 BIAS = "bias"

@@ -26,8 +26,7 @@ def promote(
     redis_url: RedisUrl = None,
 ) -> None:
     """Serve a lineage that has caught up; the one served before is kept up to date for a rollback."""
-    from beam_pipelines.learn import progress_of
-    from stores import LineageStore, RedisEventLog, StatisticsStore, connect
+    from stores import LineageStore, RedisEventLog, StatisticsStore, connect, progress_of
 
     settings = read_settings(home, redis_url)
     with connect(settings.redis_url) as client:

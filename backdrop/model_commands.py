@@ -50,8 +50,7 @@ def models(
     """Show what has been learned: categories with arms, click rates and age of their packs; how far the learner is."""
     from backdrop.model_tables import console, print_models
     from backdrop.models import lineage_named, overview
-    from beam_pipelines.learn import progress_of
-    from stores import RedisEventLog, StatisticsStore
+    from stores import RedisEventLog, StatisticsStore, progress_of
 
     with _redis(redis_url) as (settings, client):
         name = lineage_named(client, lineage)
@@ -74,8 +73,7 @@ def inspect(
     from backdrop.inspection import inspect_category
     from backdrop.model_tables import console, print_inspection
     from backdrop.models import lineage_named
-    from beam_pipelines.learn import progress_of
-    from stores import RedisEventLog, StatisticsStore
+    from stores import RedisEventLog, StatisticsStore, progress_of
 
     with _redis(redis_url, home) as (settings, client):
         name = lineage_named(client, lineage)
@@ -102,23 +100,12 @@ def arm(
     redis_url: RedisUrl = None,
 ) -> None:
     """Pause, resume or retire an arm; running servers follow within a second, statistics are kept and go on."""
-    from backdrop.models import arms_with_statistics
-    from stores import ArmStatus, PolicyStore
+    from backdrop.operations import change_arm
 
     status: Any = {"pause": "paused", "resume": "active", "retire": "retired"}[action]
     with _redis(redis_url) as (_, client):
-        store = PolicyStore(client)
-        states = store.arms(category)
-        known = {*states, *arms_with_statistics(client, category)}
-        if arm not in known and not new:
-            message = (
-                f"arm {arm!r} of category {category!r} is not known (known: {', '.join(sorted(known)) or 'none'}): "
-                "check the name, or add --new"
-            )
-            raise InvalidInputError(message)
-        before = states.get(arm, ArmStatus())
-        store.set_arm(category, arm, replace(before, status=status))
-    typer.echo(f"{category}/{arm}: {before.status} -> {status}")
+        before = change_arm(client, category, arm, status, new=new)
+    typer.echo(f"{category}/{arm}: {before} -> {status}")
 
 
 def tune(

@@ -19,7 +19,7 @@ from stores import CategoryState, LineageStore, PackHead, RecordView, Statistics
 if TYPE_CHECKING:
     import redis
 
-    from beam_pipelines.learn import Progress
+    from stores import Progress
 
 NEVER = -1
 # Begun before lineages had states; its next learner registers it.

@@ -45,7 +45,7 @@ def replay(
 
     section = {"id": lineage, **dict(_setting(word) for word in changes or ())}
     settings = read_settings(home, redis_url, lineage=section)
-    config = wiring.learn_config(settings)
+    config = wiring.learn_config(settings, publishes_activity=False)
     with connect(settings.redis_url) as client:
         lineages = LineageStore(client)
         log = RedisEventLog(client, settings.partitions)
@@ -80,8 +80,10 @@ def _setting(word: str) -> tuple[str, str]:
     return name, value
 
 
-def parse_time(text: str, now_ms: int) -> int:
+def parse_time(text: str, now_ms: int, option: str = "--to") -> int:
     """Milliseconds since the Unix epoch: a number, an ISO time (UTC where it names no zone), or ``now``.
+
+    ``option`` is what errors call it.
 
     Raises:
         InvalidInputError: if it is none of these, or lies ahead of the log's clock ``now_ms``.
@@ -96,10 +98,12 @@ def parse_time(text: str, now_ms: int) -> int:
             zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
             time_ms = round(zoned.timestamp() * 1000)
     except ValueError as error:
-        message = f"--to {text!r}: write milliseconds, an ISO time such as 2026-01-31T12:00:00Z, or now"
+        message = f"{option} {text!r}: write milliseconds, an ISO time such as 2026-01-31T12:00:00Z, or now"
         raise InvalidInputError(message) from error
     if time_ms > now_ms:
-        message = f"--to {text!r} is {time_ms}, the log's clock is at {now_ms}: what will be appended is not known yet"
+        message = (
+            f"{option} {text!r} is {time_ms}, the log's clock is at {now_ms}: what will be appended is not known yet"
+        )
         raise InvalidInputError(message)
     return time_ms
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from contracts import LineageSettings, SettingsError, gamma_of
+from contracts import DEFAULT_ACTIVITY_FLUSH_MS, LineageSettings, SettingsError, gamma_of
 
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -68,9 +68,22 @@ class ServeSection(_Section):
     public_url: str = Field("", description="Base of impression and click URLs; default http://host:port.")
     media_url: str = Field("", description="Base of picture URLs; default <public_url>/media, or the bucket's.")
     allowed_hosts: tuple[str, ...] = Field((), description="Hosts a click may be sent to besides the item's own.")
+    cors_origins: tuple[str, ...] = Field((), description="Origins whose scripts may post events; default none.")
     redis_deadline_ms: int = Field(20, ge=1, description="How long a decision waits for Redis, milliseconds.")
     body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
+    shadow_every: int = Field(0, ge=0, description="One read in so many is sampled for `backdrop shadow`; 0: none.")
+    max_connections: int = Field(10_000, ge=1, description="Connections a process holds; idle ones make room.")
     studio: bool = Field(True, description="Serve the studio page and tail the event log for it.")
+    workers: int = Field(1, ge=1, le=256, description="Processes on the port; about one a core.")
+    cap_impressions: int = Field(0, ge=0, description="A creative shown this often to a user rests; 0: no cap.")
+    cap_window_s: float = Field(86_400.0, ge=1, description="Time within which impressions count for the cap, seconds.")
+    sync_pixels: bool = Field(False, description="Pixels and clicks wait for the event log before they answer.")
+    access_log_every: int = Field(0, ge=0, description="Log one request in so many; 0: none, 1: all.")
+    drain_notice_s: float = Field(0.0, ge=0, description="Told to end: how long /readyz says so first, seconds.")
+    admin_port: int = Field(0, ge=0, le=65535, description="Port of the admin routes; 0: there are none.")
+    admin_host: str = Field("127.0.0.1", description="Address that the admin routes listen on.")
+    admin_token_file: Path | None = Field(None, description="File (mode 0600) that holds the admin routes' token.")
+    admin_token: SecretStr = Field(SecretStr(""), description="That token itself, best set by its variable.")
 
 
 class LearnSection(_Section):
@@ -86,6 +99,10 @@ class LearnSection(_Section):
     )
     archive: bool = Field(True, description="Copy the event log to Parquet in the object store.")
     trim: bool = Field(True, description="Where there is an archive, trim the event log below it once a minute.")
+    activity: bool = Field(True, description="Publish recent user activity, online and for training.")
+    activity_flush_ms: int = Field(
+        DEFAULT_ACTIVITY_FLUSH_MS, ge=10, description="Interval of log time at which activity is published."
+    )
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of the learner's /metrics, such as 9108; 0: none.")
     metrics_host: str = Field("127.0.0.1", description="Address that /metrics listens on.")
 
@@ -101,6 +118,7 @@ class GenerateSection(_Section):
     placements: Path = Field(_PROJECT / "demo/catalogue/placements.yaml", description="Placements, YAML.")
     backend: str = Field("procedural", description="procedural, diffusers, or one from an entry point.")
     model_folder: Path | None = Field(None, description="Local model folder of the diffusers backend.")
+    gate: dict[str, str] = Field({}, description='Options of the quality gate, such as {"recut": "yes"}.')
     workers: int = Field(2, ge=1, description="Worker processes.")
     private_hosts: tuple[str, ...] = Field((), description="Hosts with photos whose addresses are not public.")
 
@@ -110,6 +128,11 @@ class FeaturesSection(_Section):
 
     repo: Path = Field(_PROJECT / "feature_repo", description="Folder with feature_store.yaml.")
     context: Path = Field(_PROJECT / "feature_repo/context.yaml", description="Context schema, YAML.")
+    days: float = Field(30.0, gt=0, le=3650, description="Horizon of the aggregates of the event log, days.")
+    keep_days: float = Field(90.0, gt=0, le=3650, description="How long aggregates stay for training, days.")
+    runner: Literal["in-process", "prism"] = Field("in-process", description="Beam runner of the aggregation.")
+    activity_days: int = Field(30, ge=1, description="How much user activity `backdrop features` gathers, days.")
+    reader: Literal["plan", "sdk"] = Field("plan", description="What serving reads with: compiled plan or Feast's SDK.")
 
 
 class Settings(BaseSettings):
@@ -168,6 +191,11 @@ class Settings(BaseSettings):
         return self.home / "features" / "registry.db"
 
     @property
+    def store_file(self) -> Path:
+        """The feature_store.yaml that `backdrop features` writes, for Feast."""
+        return self.registry_path.parent / "feature_store.yaml"
+
+    @property
     def profiles(self) -> Path:
         """Folder of the Parquet files that the Feast repository reads."""
         return self.home / "features" / "profiles"
@@ -186,6 +214,11 @@ class Settings(BaseSettings):
     def plan_path(self) -> Path:
         """The compiled read plan."""
         return self.home / "features" / "plan.json"
+
+    @property
+    def write_plan_path(self) -> Path:
+        """The compiled write plan."""
+        return self.home / "features" / "stream.json"
 
     @property
     def schema_path(self) -> Path:

@@ -16,8 +16,14 @@ SUITES: dict[str, str] = {
     "drain": "benchmarks.drain",
     "lag": "benchmarks.lag",
     "soak": "benchmarks.soak",
+    "serving": "benchmarks.serving",
     "runners": "benchmarks.runners",
+    "features": "benchmarks.features",
+    "writer": "benchmarks.writer",
+    "activity": "benchmarks.activity",
+    "gate": "benchmarks.gate",
     "generation_gpu": "benchmarks.generation_gpu",
+    "reader": "benchmarks.reader",
 }
 # Those that need packages which no other part of the project does run in an environment of their own.
 ENVIRONMENTS = {"learner": ".venv-bench"}

@@ -45,10 +45,10 @@ def fill(place: Bench, facts: int) -> int:
     return facts // BATCH * BATCH
 
 
-def drain(place: Bench, facts: int, *, runner: str = PRISM) -> Drained:
-    """Let the learner drain what ``fill`` appended."""
+def drain(place: Bench, facts: int, *, runner: str = PRISM, activity: str = "") -> Drained:
+    """Let the learner drain what ``fill`` appended; with a write plan (JSON) it publishes user activity, too."""
     began = time.monotonic()
-    with learner(place, settings_of(), runner=runner) as pid:
+    with learner(place, settings_of(), runner=runner, activity=activity) as pid:
         first = wait_for("the first frame", lambda: place.store.tally() != {})
         pids = descendants(pid)
         before_s = sum(map(cpu_s, pids))

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from backdrop.wiring import find_flink, find_prism
-from beam_pipelines.learn import FLINK, PRISM, LearnConfig
+from beam_pipelines.learn import FLINK, PRISM, ActivityConfig, LearnConfig
 from benchmarks.traffic import LINEAGE, SCHEMA
 from contracts import LineageSettings
 from stores.child import start_child
@@ -59,9 +59,18 @@ def bench() -> Iterator[Bench]:
 
 @contextmanager
 def learner(
-    place: Bench, settings: LineageSettings, *, archive: bool = False, program: str = LEARNER, runner: str = PRISM
+    place: Bench,
+    settings: LineageSettings,
+    *,
+    archive: bool = False,
+    program: str = LEARNER,
+    runner: str = PRISM,
+    activity: str = "",
 ) -> Iterator[int]:
-    """The job, running; yields its process id. ``program`` is Python that is told the job's settings."""
+    """The job, running; yields its process id. ``program`` is Python that is told the job's settings.
+
+    With a write plan (JSON) as ``activity``, it publishes user activity.
+    """
     tools = _ROOT / ".backdrop" / "tools"
     config = LearnConfig(
         place.url,
@@ -72,6 +81,7 @@ def learner(
         partitions=PARTITIONS,
         archive_uri=str(place.folder / "archive") if archive else "",
         log_level="ERROR",
+        activity=ActivityConfig(activity, str(place.folder / "objects")) if activity else None,
     )
     command = [sys.executable, "-c", program, config.to_json()]
     child = start_child(command, on_parent_death=signal.SIGKILL, folder=_ROOT)

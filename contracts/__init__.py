@@ -1,6 +1,14 @@
 """What the parts of Backdrop agree on: words, ids, formats, keys, limits, errors, time."""
 
 from contracts import keys
+from contracts.activity import (
+    ACTIVITY_FEATURES,
+    ACTIVITY_FORMAT,
+    ACTIVITY_SCHEMA,
+    ACTIVITY_VIEW,
+    DEFAULT_ACTIVITY_FLUSH_MS,
+    ActivityRules,
+)
 from contracts.blobs import (
     CountKey,
     PackBlob,
@@ -38,8 +46,10 @@ from contracts.ids import (
     check_user,
     decision_ms,
     decision_ms_of,
+    id_text,
     is_decision_id,
     new_decision_id,
+    new_decision_ids,
     shard_of,
     window_of,
 )
@@ -57,10 +67,16 @@ from contracts.plan import (
 )
 from contracts.policy import LINUCB, ORIGINAL, POLICIES, RANDOM, TrafficPolicy
 from contracts.token import TokenPayload, decode_payload, encode_payload
+from contracts.write_plan import WritePlan
 
 __all__ = [
+    "ACTIVITY_FEATURES",
+    "ACTIVITY_FORMAT",
+    "ACTIVITY_SCHEMA",
+    "ACTIVITY_VIEW",
     "CLICK",
     "CONTEXT_SCALE",
+    "DEFAULT_ACTIVITY_FLUSH_MS",
     "DEFAULT_FLUSH_MS",
     "FRESH_ARM",
     "IMPRESSION",
@@ -70,6 +86,7 @@ __all__ = [
     "ORIGINAL_ARM",
     "POLICIES",
     "RANDOM",
+    "ActivityRules",
     "BackdropError",
     "Bias",
     "Clock",
@@ -114,6 +131,7 @@ __all__ = [
     "TokenPayload",
     "TrafficPolicy",
     "UnavailableError",
+    "WritePlan",
     "check_name",
     "check_user",
     "decision_ms",
@@ -129,11 +147,13 @@ __all__ = [
     "entity_key",
     "facts_schema",
     "gamma_of",
+    "id_text",
     "is_decision_id",
     "key_prefix",
     "key_value",
     "keys",
     "new_decision_id",
+    "new_decision_ids",
     "packed_length",
     "references_of",
     "shard_of",

@@ -55,7 +55,7 @@ class Hashed:
 
 @dataclass(frozen=True, slots=True)
 class Cross:
-    """One entry for each pair of entries of two ``OneHot`` features of the same schema: 1 where both are 1."""
+    """One entry for each pair of entries of two ``OneHot`` or ``Hashed`` features of a schema: 1 where both are 1."""
 
     left: str
     right: str
@@ -103,8 +103,7 @@ def check_field(field: ContextField) -> None:
 
 def field_to_plain(field: ContextField) -> dict[str, object]:
     """Turn a field into JSON-ready values with its ``kind``."""
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(field).items()}
-    return {"kind": field.kind, **plain}
+    return {"kind": field.kind, **{name: _plain(field, name, value) for name, value in asdict(field).items()}}
 
 
 def field_from_plain(plain: object) -> ContextField:
@@ -128,6 +127,13 @@ def field_from_plain(plain: object) -> ContextField:
         raise InvalidInputError(message) from error
     check_field(field)
     return field
+
+
+def _plain(field: ContextField, name: str, value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    # A schema written with 1 for 1.0 is the same schema, and has the same hash.
+    return float(value) if type(field).__annotations__[name] is float and isinstance(value, int) else value
 
 
 def _typed(kind: type[ContextField], name: str, value: object) -> Any:

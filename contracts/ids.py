@@ -1,8 +1,9 @@
 """Identifiers: names that may enter keys and paths, UUIDv7 decision ids, shards, windows."""
 
+import os
 import re
-import secrets
 from collections.abc import Callable
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ MAX_DECISION_MS = (1 << 48) - 1
 _NAME = re.compile(rf"[\w.~@+-]{{1,{MAX_NAME_CHARS}}}")
 _UUID_VERSION = 7
 _UUID_VARIANT = 0b10
+_TAIL_BYTES = 10
 
 
 def check_name(kind: str, value: str) -> str:
@@ -48,7 +50,7 @@ def check_user(value: str) -> str:
     return value
 
 
-def new_decision_id(now_ms: int, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> bytes:
+def new_decision_id(now_ms: int, random_bytes: Callable[[int], bytes] = os.urandom) -> bytes:
     """Make a UUIDv7 of decision time ``now_ms`` (RFC 9562, section 5.7): 16 bytes.
 
     Raises:
@@ -57,10 +59,26 @@ def new_decision_id(now_ms: int, random_bytes: Callable[[int], bytes] = secrets.
     if not 0 <= now_ms <= MAX_DECISION_MS:
         message = f"decision time {now_ms} ms is outside 0 to {MAX_DECISION_MS}: check the clock"
         raise InvalidInputError(message)
-    tail = bytearray(random_bytes(10))
+    tail = bytearray(random_bytes(_TAIL_BYTES))
     tail[0] = (tail[0] & 0x0F) | (_UUID_VERSION << 4)
     tail[2] = (tail[2] & 0x3F) | 0x80
     return now_ms.to_bytes(6, "big") + bytes(tail)
+
+
+def new_decision_ids(now_ms: int, count: int, random_bytes: Callable[[int], bytes] = os.urandom) -> list[bytes]:
+    """Make ``count`` ids as ``new_decision_id`` does, with one draw of random bytes.
+
+    Raises:
+        InvalidInputError: if ``now_ms`` does not fit 48 bits.
+    """
+    tails = BytesIO(random_bytes(_TAIL_BYTES * count))
+    return [new_decision_id(now_ms, tails.read) for _ in range(count)]
+
+
+def id_text(decision_id: bytes) -> str:
+    """A decision id as text: 36 characters, the RFC's form."""
+    text = decision_id.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def is_decision_id(value: bytes) -> bool:

@@ -7,7 +7,9 @@ EVENTS_PARTITIONS = "bd:events:partitions"
 MODELS_CHANNEL = "bd:models"
 POLICY = "bd:policy"
 DEAD_LETTERS = "bd:deadletter"
+SHADOW = "bd:shadow"
 DEAD_LETTER_COUNTS = "bd:deadletter:counts"
+ACTIVITY_OBJECTS = "features/user_activity/"
 
 
 def base(category: str, lineage: str) -> str:
@@ -70,6 +72,11 @@ def creatives(item: str, placement: str) -> str:
     return f"bd:creatives:{item}:{placement}"
 
 
+def shown(user: str) -> str:
+    """Sorted set of what a user was shown lately, by time; only where frequency capping is on."""
+    return f"bd:shown:{user}"
+
+
 def events(partition: int) -> str:
     """Redis stream of one partition of the event log."""
     return f"bd:events:{partition}"
@@ -98,3 +105,8 @@ def archive_object(partition: int, first: str, last: str) -> str:
 def archive_objects_behind(partition: int, first: str) -> str:
     """What the object paths of archived log entries begin with, where their range begins behind ``first``."""
     return f"archive/{partition}/{first}_"
+
+
+def activity_object(bucket_end_ms: int, shard: int) -> str:
+    """Object path of a user shard's activity rows with event times in the bucket that ends then."""
+    return f"{ACTIVITY_OBJECTS}{bucket_end_ms}-{shard}.parquet"

@@ -14,7 +14,12 @@ RANDOM = "random"
 LINUCB = "linucb"
 POLICIES = (ORIGINAL, RANDOM, LINUCB)
 
+# Scores must stay finite in float32.
+MAX_ALPHA = 1e9
 _HASH_RANGE = float(1 << 64)
+# Where policies lie between 0 and 1. Moving a share between neighbours moves that share of the users and nobody else;
+# no order can do so for all three pairs, and linucb is the one whose share is moved.
+_ALONG = (ORIGINAL, LINUCB, RANDOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class TrafficPolicy:
             message = f"traffic split {dict(self.split)} must have shares of at least 0 that sum to 1"
             raise InvalidInputError(message)
         for name, values, limit in (
-            ("alpha", (self.default_alpha, *self.alpha.values()), math.inf),
+            ("alpha", (self.default_alpha, *self.alpha.values()), MAX_ALPHA),
             ("epsilon", (self.default_epsilon, *self.epsilon.values()), 1.0),
         ):
             bad = [value for value in values if not (math.isfinite(value) and 0 <= value <= limit)]
@@ -67,7 +72,7 @@ class TrafficPolicy:
         point = int.from_bytes(digest, "big") / _HASH_RANGE
         total = 0.0
         chosen = ORIGINAL
-        for policy in POLICIES:
+        for policy in _ALONG:
             share = self.split.get(policy, 0.0)
             if share > 0:
                 chosen = policy
@@ -101,6 +106,6 @@ class TrafficPolicy:
         """
         try:
             return cls(**json.loads(data))
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             message = f"traffic policy document is not valid: {error}"
             raise InvalidInputError(message) from error

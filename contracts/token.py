@@ -1,20 +1,21 @@
 """What a decision seals into its token: all that learning, evaluation and redirecting need (design, idea 3)."""
 
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from contracts.errors import TokenError
 from contracts.ids import decision_ms, is_decision_id
 
 PAYLOAD_FORMAT = 1
 MAX_PAYLOAD_BYTES = 4096
+_MEMO = 4096
 
 _HEAD = struct.Struct("<B16sfqHH")
 _LENGTH = struct.Struct("<H")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenPayload:
+class TokenPayload(NamedTuple):
     """One decision. ``context`` is little-endian int16[d]; ``landing_url`` is where a click goes ("" if nowhere)."""
 
     decision_id: bytes
@@ -59,23 +60,43 @@ def encode_payload(payload: TokenPayload) -> bytes:
     Raises:
         TokenError: if it is longer than ``MAX_PAYLOAD_BYTES``.
     """
-    head = _HEAD.pack(
-        PAYLOAD_FORMAT,
-        payload.decision_id,
-        payload.propensity,
-        payload.generation,
-        len(payload.eligible),
-        len(payload.context),
+    p = payload
+    head = _HEAD.pack(PAYLOAD_FORMAT, p.decision_id, p.propensity, p.generation, len(p.eligible), len(p.context))
+    # In the order of _TEXTS; the words are the same for many decisions.
+    encoded = b"".join(
+        (
+            head,
+            p.context,
+            _text(p.user),
+            _text(p.item),
+            _word(p.category),
+            _word(p.arm),
+            _text(p.creative),
+            _word(p.placement),
+            _word(p.policy),
+            _word(p.schema_hash),
+            _word(p.lineage),
+            _text(p.landing_url),
+            _words(p.eligible),
+        )
     )
-    parts = [head, payload.context]
-    for text in (*(getattr(payload, name) for name in _TEXTS), *payload.eligible):
-        data = text.encode()
-        parts += (_LENGTH.pack(len(data) & 0xFFFF), data)
-    encoded = b"".join(parts)
     if len(encoded) > MAX_PAYLOAD_BYTES:
         message = f"token payload has {len(encoded)} bytes, the limit is {MAX_PAYLOAD_BYTES}: shorten the landing URL"
         raise TokenError(message)
     return encoded
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return _LENGTH.pack(len(data) & 0xFFFF) + data
+
+
+_word = lru_cache(maxsize=_MEMO)(_text)
+
+
+@lru_cache(maxsize=_MEMO)
+def _words(texts: tuple[str, ...]) -> bytes:
+    return b"".join(map(_text, texts))
 
 
 def decode_payload(data: bytes) -> TokenPayload:

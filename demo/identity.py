@@ -20,7 +20,7 @@ def wait_drained(client: redis.Redis, store: StatisticsStore, partitions: int, w
     Raises:
         UnavailableError: if it takes longer than two minutes.
     """
-    from beam_pipelines.learn import progress_of
+    from stores import progress_of
 
     log = RedisEventLog(client, partitions)
     deadline = time.monotonic() + DRAIN_S

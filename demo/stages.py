@@ -38,7 +38,7 @@ _POLL_S = 0.05
 FEATURES_S = 180.0
 
 # Everything of a run but the pictures and their manifest, which the next run finds made.
-_FLEETING = ("redis", "logs", "features", "keys", "objects/archive")
+_FLEETING = ("redis", "logs", "features", "keys", "objects/archive", "objects/features")
 _OK = 200
 _PROBE_S = 2.0
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from contracts import (
     ContextSchema,
@@ -14,15 +14,27 @@ from contracts import (
     ReadPlan,
     SetupError,
 )
-from contracts.plan import ENTITY_KEY_VERSION, ROLES
+from contracts.plan import ENTITY_KEY_VERSION, KEY_TYPES, ROLES, VALUE_TYPES
 from feature_repo.files import write_whole
 from feature_repo.schema_file import load_context_schema
 
 if TYPE_CHECKING:
     from feast.feature_view import FeatureView
 
+
+class Wanted(Protocol):
+    """What asks for features, "view:feature": a context schema, for one."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features."""
+        ...
+
+
 ITEM_TEXTS = ("item_profile:category", "item_profile:url", "item_profile:image_url")
 SERVICE = "decide"
+
+_PLAIN = "FeatureView"
 
 
 def compile_features(
@@ -45,7 +57,7 @@ def compile_features(
 
 def compile_plan(
     repo_path: Path,
-    schema: ContextSchema,
+    schema: Wanted,
     *,
     store_file: Path | None = None,
     service: str = SERVICE,
@@ -66,7 +78,8 @@ def compile_plan(
             store = FeatureStore(repo_path=str(repo_path), fs_yaml_file=store_file)
             _check_store(store.config)
             projections = store.get_feature_service(service).feature_view_projections
-            views = {view.name: view for view in store.list_feature_views()}
+            views = {view.name: view for view in store.list_feature_views() if type(view).__name__ == _PLAIN}
+            kinds = {view.name: type(view).__name__ for view in store.list_all_feature_views()}
             key_types = {entity.name: entity.value_type.name for entity in store.list_entities()}
         except (FeastObjectNotFoundException, OSError) as error:
             message = f"feature service {service!r} of {repo_path} is not registered ({error}): run `feast apply`"
@@ -81,10 +94,13 @@ def compile_plan(
         _check_projection(projection)
         view = views.get(projection.name)
         if view is None:
-            message = f"{projection.name} is not a plain feature view: the reader cannot compute or join views"
+            kind = kinds.get(projection.name, "missing view")
+            message = (
+                f"view {projection.name}, needed for {names}, is a {kind}: the reader reads plain feature views only"
+            )
             raise InvalidInputError(message)
         role, key = _entity_of(view)
-        join_keys[role] = (key, key_types[role])
+        join_keys[role] = (key, _key_type(view, key_types[role]))
         offered = {field.name: field.dtype.to_value_type().name for field in projection.features}
         by_role.setdefault(role, []).append(_planned(view, names, offered))
     if needed:
@@ -117,7 +133,10 @@ def _check_store(config: Any) -> None:
 
 def _check_projection(projection: Any) -> None:
     if projection.name_alias or projection.join_key_map:
-        message = f"view {projection.name} is aliased or has mapped join keys: the reader reads views as they are"
+        asked = projection.name_alias or f"join keys {dict(projection.join_key_map)}"
+        message = (
+            f"view {projection.name} is aliased or has mapped join keys ({asked}): the reader reads views as they are"
+        )
         raise InvalidInputError(message)
     if projection.version_tag is not None:
         message = f"view {projection.name} is pinned to version {projection.version_tag}: use its latest version"
@@ -127,12 +146,20 @@ def _check_projection(projection: Any) -> None:
 def _entity_of(view: "FeatureView") -> tuple[str, str]:
     """Role and join key of a view."""
     if len(view.entities) != 1 or view.entities[0] not in ROLES or len(view.join_keys) != 1:
-        message = f"view {view.name} has entities {view.entities}: the reader needs exactly one of {list(ROLES)}"
+        entities = [name for name in view.entities if not name.startswith("__")]
+        message = f"view {view.name} has entities {entities}: the reader needs exactly one of {list(ROLES)}"
         raise InvalidInputError(message)
     if not view.online:
         message = f"view {view.name} is not online: set online=True"
         raise InvalidInputError(message)
     return view.entities[0], view.join_keys[0]
+
+
+def _key_type(view: "FeatureView", key_type: str) -> str:
+    if key_type not in KEY_TYPES:
+        message = f"view {view.name} has the join key {view.join_keys[0]} of type {key_type}: use {list(KEY_TYPES)}"
+        raise InvalidInputError(message)
+    return key_type
 
 
 def _planned(view: "FeatureView", names: Sequence[str], offered: Mapping[str, str]) -> PlannedView:
@@ -141,6 +168,10 @@ def _planned(view: "FeatureView", names: Sequence[str], offered: Mapping[str, st
     unknown = [name for name in names if name not in offered]
     if unknown:
         message = f"view {view.name} has no features {unknown}: it offers {sorted(offered)}"
+        raise InvalidInputError(message)
+    unread = [f"{view.name}:{name} of type {offered[name]}" for name in names if offered[name] not in VALUE_TYPES]
+    if unread:
+        message = f"the reader cannot read {', '.join(unread)}: use one of {list(VALUE_TYPES)}"
         raise InvalidInputError(message)
     ttl_ms = 0 if view.ttl is None else round(view.ttl.total_seconds() * 1000)
     features = tuple(PlannedFeature(name, _mmh3(f"{view.name}:{name}"), offered[name]) for name in names)

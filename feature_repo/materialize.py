@@ -11,8 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from contracts import SetupError
+from feature_repo.aggregates import load_aggregates
+from feature_repo.stats import ensure_stats
 from feature_repo.store_config import write_store_config
 
+AGGREGATES_FILE = "aggregates.yaml"
 FEATURES_VARIABLE = "BACKDROP_FEATURES_DIR"
 
 _BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
@@ -23,7 +26,8 @@ def apply_and_materialize(
 ) -> Path:
     """Register the repository's definitions and load every row up to ``now`` into Redis; returns the store file.
 
-    ``features_dir`` holds the Parquet files. The store file (a feature_store.yaml beside the registry) lets the
+    ``features_dir`` holds the Parquet files; those of aggregated views that no job has written yet are written empty
+    (where the repository has an aggregates.yaml). The store file (a feature_store.yaml beside the registry) lets the
     ``feast`` command work on the same stores: set ``FEAST_FS_YAML_FILE_PATH`` to it. While this runs, the process's
     working directory, environment and standard output are Feast's: run it in a process of its own or at start.
 
@@ -33,6 +37,8 @@ def apply_and_materialize(
     """
     repo_path, features_dir = repo_path.resolve(), features_dir.resolve()
     store_file = write_store_config(repo_path, redis_url=redis_url, registry_path=registry_path)
+    if (repo_path / AGGREGATES_FILE).exists():
+        ensure_stats(features_dir, load_aggregates(repo_path / AGGREGATES_FILE))
     with _quiet(), _inside(repo_path, features_dir), duckdb_closed():
         from feast.feature_store import FeatureStore
         from feast.repo_config import load_repo_config

@@ -5,9 +5,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts import InvalidInputError
+from feature_repo.activity import ACTIVITY_FILE, gather_activity
 from feature_repo.files import write_whole
 
 _EVENT_TIME = ("event_timestamp", pa.timestamp("us", tz="UTC"))
@@ -52,7 +54,8 @@ def write_profiles(folder: Path, *, users: pa.Table, items: pa.Table, placements
     """Write the tables as ``<view>.parquet`` in ``folder``, cast to ``PROFILE_SCHEMAS``; other columns are left out.
 
     Raises:
-        InvalidInputError: if a column is missing, cannot be cast, or an entity or event time is null.
+        InvalidInputError: if a column is missing, cannot be cast, an entity or event time is null, or an entity has
+            two rows of one time: which of them holds would be left to chance.
         SetupError: if a file cannot be written.
     """
     tables = {"user_profile": users, "item_profile": items, "placement_profile": placements}
@@ -61,6 +64,9 @@ def write_profiles(folder: Path, *, users: pa.Table, items: pa.Table, placements
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
         write_whole(folder / f"{view}.parquet", sink.getvalue().to_pybytes())
+    if not (folder / ACTIVITY_FILE).exists():
+        # Feast loads no view without its file.
+        gather_activity(folder, ())
 
 
 def _checked(view: str, table: pa.Table) -> pa.Table:
@@ -80,4 +86,14 @@ def _checked(view: str, table: pa.Table) -> pa.Table:
         if checked.column(name).null_count:
             message = f"{view} table has {checked.column(name).null_count} rows without {name}: leave them out"
             raise InvalidInputError(message)
+    _refuse_ties(view, checked)
     return checked
+
+
+def _refuse_ties(view: str, table: pa.Table) -> None:
+    keys = [table.schema.names[0], "event_timestamp"]
+    ties = table.group_by(keys).aggregate([([], "count_all")]).filter(pc.field("count_all") > 1)
+    if len(ties):
+        first = ties.select(keys).slice(0, 1).to_pylist()[0]
+        message = f"{view} table has {len(ties)} entities with several rows of one time, such as {first}: keep one each"
+        raise InvalidInputError(message)

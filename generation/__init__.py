@@ -9,6 +9,8 @@ from generation.creative import Creative, Renderer
 from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
 from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
 from generation.fetch import FetchLimits, PhotoFetcher
+from generation.gate import Gate, open_gate
+from generation.gate_settings import GateSettings
 from generation.layout import Placed, frame_for, place
 from generation.matte import decontaminate, refine
 from generation.original import original_picture
@@ -31,6 +33,8 @@ __all__ = [
     "CutOut",
     "DeadRow",
     "FetchLimits",
+    "Gate",
+    "GateSettings",
     "MaskError",
     "Photo",
     "PhotoError",
@@ -57,6 +61,7 @@ __all__ = [
     "iter_catalogue",
     "judge_picture",
     "open_backend",
+    "open_gate",
     "original_picture",
     "place",
     "placement_of",

@@ -1,7 +1,7 @@
 """From a cut-out and specs to finished creatives: place, paint, paste back, judge, try again, encode."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from contracts import CreativeSpec
@@ -10,16 +10,18 @@ from generation.backend import Backend, RenderRequest
 from generation.composite import composite
 from generation.cutout import CutOut
 from generation.encode import encode_jpeg
+from generation.gate import Gate
 from generation.layout import Placed, place
 from generation.original import original_picture
 from generation.photo import Photo
-from generation.quality import Verdict, judge_picture
+from generation.quality import Verdict
 from generation.specs import placement_of, prompt_of
 
 ATTEMPTS = 3
 _UNJUDGED = Verdict((), MappingProxyType({}))
 
-Judge = Callable[[Pixels, Placed], Verdict]
+# Of a picture, its placed product and the prompt's text.
+Judge = Callable[[Pixels, Placed, str], Verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Renderer:
     backend: Backend
     attempts: int = ATTEMPTS
     batch: int = 4
-    judge: Judge = judge_picture
+    judge: Judge = field(default_factory=Gate)
 
     def originals(self, photo: Photo, specs: Sequence[CreativeSpec]) -> Iterator[Creative]:
         """The untouched photo for each spec of the arm ``original``."""
@@ -67,7 +69,7 @@ class Renderer:
             rejected = []
             for spec, background in zip(open_specs, self.backend.render(requests), strict=True):
                 picture = composite(background, placed[spec.placement])
-                verdict = self.judge(picture, placed[spec.placement])
+                verdict = self.judge(picture, placed[spec.placement], spec.text)
                 if verdict.passed or attempt == self.attempts - 1:
                     yield Creative(spec, encode_jpeg(picture), verdict, attempt)
                 else:

@@ -20,7 +20,7 @@ from learner.ope import (
 )
 from learner.packed import diagonal, pack, quadratic, triangle, unpack
 from learner.policies import OnlineHybrid, Policy, ThompsonSampling, epsilon_greedy, highest_probability
-from learner.policy import Choice, choose, uniform
+from learner.policy import Choice, choose, choose_among, uniform, uniform_among
 from learner.statistics import EXACT_LIMIT, ArmStats, Statistics, exact_headroom, require_exact
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Statistics",
     "ThompsonSampling",
     "choose",
+    "choose_among",
     "counting",
     "diagonal",
     "doubly_robust",
@@ -69,6 +70,7 @@ __all__ = [
     "tag_vectors",
     "triangle",
     "uniform",
+    "uniform_among",
     "unpack",
     "verdicts",
     "wilson",

@@ -1,8 +1,9 @@
 """Choosing an arm: best score with random ties, an epsilon of uniform choices, and the propensity in closed form."""
 
 import hashlib
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 from contracts import InvalidInputError
 
 _UNIT = float(1 << 53)
+_NONE_ELIGIBLE = "no arm is eligible: at least one is needed"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The arm chosen (index into the scores), the probability with which it was, and whether at random."""
 
     arm: int
@@ -32,20 +33,43 @@ def choose(scores: NDArray[np.floating[Any]], eligible: NDArray[Any], *, epsilon
         InvalidInputError: if no arm is eligible, an eligible score is not finite, or epsilon is not in [0, 1].
     """
     arms = _indices(eligible, len(scores))
-    if not 0.0 <= epsilon <= 1.0:
-        message = f"epsilon = {epsilon}: must be between 0 and 1"
-        raise InvalidInputError(message)
     values = np.asarray(scores)[arms]
     if not np.isfinite(values).all():
         message = f"score of arm {arms[int(np.argmin(np.isfinite(values)))]} is not finite"
         raise InvalidInputError(message)
-    best = arms[values == values.max()]
+    choice = choose_among(values.tolist(), epsilon=epsilon, key=key)
+    return Choice(int(arms[choice.arm]), choice.propensity, choice.explored)
+
+
+def choose_among(scores: Sequence[float], *, epsilon: float = 0.0, key: bytes) -> Choice:
+    """``choose`` where all of a few arms are eligible: plain numbers, at a fraction of the arrays' cost.
+
+    Raises:
+        InvalidInputError: if there is no arm, a score is not finite, or epsilon is not in [0, 1].
+    """
+    if not 0.0 <= epsilon <= 1.0:
+        message = f"epsilon = {epsilon}: must be between 0 and 1"
+        raise InvalidInputError(message)
+    if not scores:
+        raise InvalidInputError(_NONE_ELIGIBLE)
+    # Not finite if any of them is not; a sum may overflow, too.
+    if not math.isfinite(sum(scores)) and not all(map(math.isfinite, scores)):
+        message = f"score of arm {[math.isfinite(score) for score in scores].index(False)} is not finite"
+        raise InvalidInputError(message)
+    top = max(scores)
+    ties = scores.count(top)
+    if ties == 1 and not epsilon:
+        return Choice(scores.index(top), 1.0, explored=False)
     first, second = _two_uniforms(key)
     explored = first < epsilon
-    pool = arms if explored else best
-    arm = int(pool[int(second * len(pool))])
-    tied = bool(explored and arm not in best)
-    return Choice(arm, epsilon / len(arms) + (0.0 if tied else (1.0 - epsilon) / len(best)), explored)
+    if explored:
+        arm = int(second * len(scores))
+    elif ties == 1:
+        arm = scores.index(top)
+    else:
+        arm = [place for place, score in enumerate(scores) if score == top][int(second * ties)]
+    share = (1.0 - epsilon) / ties if scores[arm] == top else 0.0
+    return Choice(arm, epsilon / len(scores) + share, explored)
 
 
 def uniform(eligible: NDArray[Any], key: bytes) -> Choice:
@@ -56,8 +80,14 @@ def uniform(eligible: NDArray[Any], key: bytes) -> Choice:
     """
     mask = np.asarray(eligible)
     arms = _indices(mask, len(mask) if mask.dtype == np.bool_ else int(mask.max(initial=-1)) + 1)
+    choice = uniform_among(len(arms), key)
+    return Choice(int(arms[choice.arm]), choice.propensity, choice.explored)
+
+
+def uniform_among(arms: int, key: bytes) -> Choice:
+    """``uniform`` where all of ``arms`` arms, at least one, are eligible."""
     _, second = _two_uniforms(key)
-    return Choice(int(arms[int(second * len(arms))]), 1.0 / len(arms), explored=True)
+    return Choice(int(second * arms), 1.0 / arms, explored=True)
 
 
 def _indices(eligible: NDArray[Any], count: int) -> NDArray[np.intp]:
@@ -73,8 +103,7 @@ def _indices(eligible: NDArray[Any], count: int) -> NDArray[np.intp]:
             message = f"eligible arms {arms.tolist()} are outside 0 to {count - 1}"
             raise InvalidInputError(message)
     if arms.size == 0:
-        message = "no arm is eligible: at least one is needed"
-        raise InvalidInputError(message)
+        raise InvalidInputError(_NONE_ELIGIBLE)
     return arms
 
 

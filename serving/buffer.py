@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
-from contracts import FormatError, Position, StoreError
+from contracts import Fact, FormatError, Position, StoreError
+from serving.ending import end_tasks
 from serving.facts import Signed, blobs_of
 from serving.metrics import Metrics
 
@@ -46,8 +47,9 @@ class EventBuffer:
         batch: int,
         flush_s: float,
         timeout_s: float,
+        watch: Callable[[Fact], None] | None = None,
     ) -> None:
-        """Begin empty."""
+        """Begin empty; ``watch`` sees every fact that is put, and every one that is appended at once."""
         self._log = log
         self._metrics = metrics
         self._partitions = partitions
@@ -55,12 +57,14 @@ class EventBuffer:
         self._batch = batch
         self._flush_s = flush_s
         self._timeout_s = timeout_s
+        self._watch = watch
         self._waiting: deque[Signed] = deque()
         self._unsent: deque[tuple[bytes, int]] = deque()
         self._unsent_facts = 0
         self._partition = 0
         self._wake = asyncio.Event()
-        self._closing = asyncio.Event()
+        self._closing = False
+        self._enough = asyncio.Event()
 
     def __len__(self) -> int:
         """Count the facts that the log does not have yet."""
@@ -73,10 +77,14 @@ class EventBuffer:
 
     def put(self, signed: Signed) -> bool:
         """Take a fact; returns False, and counts, if there is no room."""
+        if self._watch is not None:
+            self._watch(signed.fact)
         if self.full:
             self._metrics.dropped("buffer_overflow", 1)
             return False
         self._waiting.append(signed)
+        if len(self._waiting) >= self._batch:
+            self._enough.set()
         if not self._wake.is_set():
             self._wake.set()
         return True
@@ -88,16 +96,19 @@ class EventBuffer:
             StoreError: if the log did not confirm them in time (it may have them all the same).
         """
         await self._append([blob for blob, _ in blobs_of(signed)])
+        if self._watch is not None:
+            for each in signed:
+                self._watch(each.fact)
 
     async def run(self) -> None:
         """Flush until ``close``; to be run as a task."""
         retry_s = _FIRST_RETRY_S
-        while not (self._closing.is_set() and len(self) == 0):
+        while not (self._closing and len(self) == 0):
             if len(self) == 0:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if len(self._waiting) < self._batch and not self._closing.is_set():
+            if len(self._waiting) < self._batch and not self._closing:
                 await self._gather_more()
             try:
                 await self._flush()
@@ -106,24 +117,29 @@ class EventBuffer:
                 _log.warning("event_log_away", error=str(error), facts_waiting=len(self))
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, _LAST_RETRY_S)
+            except Exception:
+                # A defect must not end the task: every fact from then on would be lost.
+                _log.exception("flush_broke", facts_waiting=len(self))
+                await asyncio.sleep(_LAST_RETRY_S)
 
     async def close(self, task: asyncio.Task[None], drain_s: float) -> None:
         """Let ``task`` (of ``run``) write what is left, at most ``drain_s`` long; the rest is dropped and counted."""
-        self._closing.set()
+        self._closing = True
+        self._enough.set()
         self._wake.set()
         await asyncio.wait([task], timeout=drain_s)
         if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
+            await end_tasks([task])
         if len(self):
             self._metrics.dropped("shutdown", len(self))
             _log.error("facts_lost_at_shutdown", facts=len(self))
 
     async def _gather_more(self) -> None:
-        """Let a batch grow for the flush interval, unless the buffer closes."""
+        """Let a batch grow until it is full, the flush interval is over, or the buffer closes."""
+        self._enough.clear()
         try:
             async with asyncio.timeout(self._flush_s):
-                await self._closing.wait()
+                await self._enough.wait()
         except TimeoutError:
             return
 

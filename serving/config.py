@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from contracts import InvalidInputError
 
 _POSITIVE = (
@@ -18,13 +20,20 @@ _POSITIVE = (
     "buffer_facts",
     "body_limit_bytes",
     "body_timeout_ms",
+    "max_connections",
+    "head_limit_bytes",
+    "head_timeout_ms",
+    "idle_ms",
     "max_items",
     "max_events",
     "remembered_slots",
     "clock_check_ms",
     "drain_ms",
     "studio_history_ms",
+    "cap_window_ms",
+    "workers",
 )
+_NOT_NEGATIVE = ("cap_impressions", "access_log_every", "drain_notice_ms", "shadow_every")
 _MAX_PORT = 65_535
 
 
@@ -36,7 +45,12 @@ class ServerConfig:
     folder that ``/media`` serves (None: nothing is served); ``public_base_url`` starts impression and click
     URLs ("" means ``http://host:port``), ``media_base_url`` stands before creative URLs that begin with ``/``.
     Clicks are redirected to an item's own URL or to a request's URL whose host is in ``allowed_hosts``.
+    One read in ``shadow_every`` (0: none) is sampled for the shadow.
+    Scripts of pages of ``cors_origins`` may post events.
     ``remembered_slots`` (item, placement) pairs stay in memory for the times Redis is away.
+    A creative that a user was shown ``cap_impressions`` times (0: no cap) within ``cap_window_ms`` rests for that user.
+    With ``sync_pixels`` pixels and clicks wait for the event log. One request in ``access_log_every`` (0: none) is
+    logged. Told to end, a server says so at /readyz for ``drain_notice_ms`` before it takes no more connections.
     """
 
     redis_url: str
@@ -49,6 +63,7 @@ class ServerConfig:
     media_base_url: str = ""
     public_base_url: str = ""
     allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     partitions: int = 4
     window_ms: int = 300_000
     attribution_ms: int = 1_800_000
@@ -61,6 +76,10 @@ class ServerConfig:
     buffer_facts: int = 65_536
     body_limit_bytes: int = 262_144
     body_timeout_ms: int = 5_000
+    max_connections: int = 10_000
+    head_limit_bytes: int = 16_384
+    head_timeout_ms: int = 10_000
+    idle_ms: int = 30_000
     max_items: int = 100
     max_events: int = 1_000
     remembered_slots: int = 20_000
@@ -68,6 +87,13 @@ class ServerConfig:
     drain_ms: int = 5_000
     studio: bool = False
     studio_history_ms: int = 3_600_000
+    shadow_every: int = 0
+    cap_impressions: int = 0
+    cap_window_ms: int = 86_400_000
+    sync_pixels: bool = False
+    access_log_every: int = 0
+    drain_notice_ms: int = 0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work.
@@ -79,9 +105,26 @@ class ServerConfig:
             if getattr(self, name) < 1:
                 message = f"{name} = {getattr(self, name)}: must be at least 1"
                 raise InvalidInputError(message)
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                message = f"{name} = {getattr(self, name)}: must be at least 0"
+                raise InvalidInputError(message)
         if not 0 < self.port <= _MAX_PORT:
             message = f"port = {self.port}: must be between 1 and {_MAX_PORT}"
             raise InvalidInputError(message)
+
+    def to_json(self) -> bytes:
+        """Write as JSON, for a worker process."""
+        return msgspec.json.encode(self, enc_hook=str)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "ServerConfig":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            msgspec.ValidationError: if it is something else.
+        """
+        return msgspec.json.decode(data, type=cls, dec_hook=lambda _, text: Path(text))
 
     @property
     def base_url(self) -> str:

@@ -1,37 +1,54 @@
-"""A deadline for someone else's answer, which costs neither the connection nor counts our own queue."""
+"""A deadline for someone else's answer, which does not count our own queue."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 _ROUNDS = 4
 
 _T = TypeVar("_T")
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
-    """Return what ``work`` returns, or raise TimeoutError after ``seconds`` while it goes on by itself.
+async def within(seconds: float, work: Awaitable[_T]) -> _T:
+    """Return what ``work`` returns, or cancel it after ``seconds`` and raise TimeoutError.
 
-    A read that is cut off leaves a connection that must be closed and made anew: dear at the very moment when the
-    other side is slow. Left alone, it takes its late answer off the connection, or fails by its own timeout.
-    A busy event loop runs late: when the time is up the answer may lie in the socket, unread. So the loop gets a
-    few more rounds, in each of which it reads what has come.
+    The work runs in the caller's own task: one more for each request costs more than the deadline. A busy event loop
+    runs late: when the time is up the answer may lie in the socket, unread. So the loop gets a few more rounds, in
+    each of which it reads what has come.
     """
-    task = asyncio.get_running_loop().create_task(work)
+    task = asyncio.current_task()
+    if task is None:
+        message = "within() needs a running task"
+        raise RuntimeError(message)
+    deadline = _Deadline(task)
+    deadline.handle = deadline.loop.call_later(seconds, deadline.pass_by, _ROUNDS)
     try:
-        await asyncio.wait((task,), timeout=seconds)
-        for _ in range(_ROUNDS):
-            if task.done():
-                return task.result()
-            await asyncio.sleep(0)
+        return await work
     except asyncio.CancelledError:
-        task.cancel()
+        # Another cancellation on top of ours is the caller's.
+        if deadline.passed and task.uncancel() <= deadline.cancelling:
+            raise TimeoutError from None
         raise
-    task.add_done_callback(_forget)
-    raise TimeoutError
+    finally:
+        deadline.handle.cancel()
 
 
-def _forget(task: asyncio.Task[Any]) -> None:
-    """Look at a late failure, so that asyncio does not report it as unseen: the request was answered without."""
-    if not task.cancelled():
-        task.exception()
+class _Deadline:
+    """One task's deadline: cancels the task, a few rounds of the loop after its time."""
+
+    __slots__ = ("cancelling", "handle", "loop", "passed", "task")
+
+    handle: asyncio.Handle
+
+    def __init__(self, task: "asyncio.Task[object]") -> None:
+        self.task = task
+        self.loop = task.get_loop()
+        self.cancelling = task.cancelling()
+        self.passed = False
+
+    def pass_by(self, rounds: int) -> None:
+        if rounds:
+            self.handle = self.loop.call_soon(self.pass_by, rounds - 1)
+        else:
+            self.passed = True
+            self.task.cancel()

@@ -1,27 +1,32 @@
 """POST /v1/decide: for each item the arm to show, its picture, and sealed URLs for what happens next."""
 
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts import (
+    LINUCB,
     ORIGINAL_ARM,
     Clock,
     InvalidInputError,
     TokenError,
     TokenPayload,
+    TrafficPolicy,
     check_name,
     check_user,
-    new_decision_id,
+    id_text,
+    new_decision_ids,
 )
 from serving.bodies import CreativeOut, DecideIn, DecideOut, DecisionOut, ItemIn, ModelOut
-from serving.choice import NO_CREATIVE, NO_PACK, Chosen, choose_arm, eligible_arms
+from serving.choice import NO_CREATIVE, NO_PACK, Chosen, Scored, choose_scored, eligible_arms, score
 from serving.config import ServerConfig
+from serving.eligibility import ArmFilter, arm_filter, narrowed
 from serving.gather import Encoder, Gathered, Gatherer
 from serving.http import Request, RequestError, Response, decode_json, json_response, read_body
 from serving.landing import is_picture_url, is_web_url, landing_url
@@ -34,22 +39,22 @@ CATEGORY_TEXT = "item_profile:category"
 URL_TEXT = "item_profile:url"
 IMAGE_TEXT = "item_profile:image_url"
 NO_CATEGORY = "uncategorised"
+_MEMO = 1024
 
 _decoder = msgspec.json.Decoder(DecideIn)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """A checked request for one item."""
 
     item: str
     category: str | None
     image_url: str | None
     url: str | None
+    arms: ArmFilter | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What the studio shows of a decision: the context (d,) and the scores are those that were used."""
 
     decision_id: str
@@ -63,6 +68,20 @@ class Seen:
     context: NDArray[np.int16]
     creative_url: str | None
     flags: tuple[str, ...]
+
+
+class _Round(NamedTuple):
+    """What the decisions of one request share; sequences have an entry an item, ``contexts`` are their bytes."""
+
+    user: str
+    placement: str
+    policy: str
+    traffic: TrafficPolicy
+    gathered: Gathered
+    now_ms: int
+    categories: Sequence[str]
+    scored: Sequence[Scored]
+    contexts: bytes
 
 
 @dataclass(slots=True)
@@ -85,6 +104,7 @@ class Decider:
     _impressions: str = field(init=False)
     _clicks: str = field(init=False)
     _media: str = field(init=False)
+    _sealing_s: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         """Work out what is the same for every request."""
@@ -111,86 +131,116 @@ class Decider:
         now_ms = self.clock.now_ms()
         gathered = await self.gatherer.gather(user, [ask.item for ask in asks], placement, now_ms)
         _refuse_unknown(asks, placement, gathered)
-        decided = time.perf_counter()
-        policy = self.policies.traffic.policy_of(user)
-        decisions = [
-            self._decide_one(user, placement, policy, ask, gathered, row, now_ms) for row, ask in enumerate(asks)
-        ]
-        self.metrics.stage("choose", time.perf_counter() - decided)
+        decided, self._sealing_s = time.perf_counter(), 0.0
+        decisions = self._choose(user, placement, asks, gathered, now_ms)
+        self.metrics.stage("choose", time.perf_counter() - decided - self._sealing_s)
+        self.metrics.stage("seal", self._sealing_s)
         flags = _request_flags(gathered, policy_loaded=self.policies.loaded)
-        self.metrics.request_flags(flags)
+        self.metrics.flags(flags)
         return DecideOut(decisions, self._model(asks[0], gathered.slots[0], now_ms), flags)
 
-    def _decide_one(
-        self, user: str, placement: str, policy: str, ask: Ask, gathered: Gathered, row: int, now_ms: int
-    ) -> DecisionOut:
+    def _choose(
+        self, user: str, placement: str, asks: Sequence[Ask], gathered: Gathered, now_ms: int
+    ) -> list[DecisionOut]:
         traffic = self.policies.traffic
-        slot, context = gathered.slots[row], gathered.contexts[row]
-        category = _category(ask, slot)
-        decision_id = new_decision_id(now_ms)
-        text_id = str(uuid.UUID(bytes=decision_id))
-        chosen = choose_arm(
+        policy = traffic.policy_of(user)
+        categories = [_category(ask, slot) for ask, slot in zip(asks, gathered.slots, strict=True)]
+        round_ = _Round(
+            user,
+            placement,
             policy,
+            traffic,
+            gathered,
+            now_ms,
+            categories,
+            self._scored(policy, traffic, gathered, categories),
+            gathered.contexts.astype("<i2", copy=False).tobytes(),
+        )
+        ids = new_decision_ids(now_ms, len(asks))
+        self.metrics.decisions(policy, len(asks))
+        return [self._decide_one(round_, row, ask, ids[row]) for row, ask in enumerate(asks)]
+
+    def _scored(
+        self, policy: str, traffic: TrafficPolicy, gathered: Gathered, categories: Sequence[str]
+    ) -> Sequence[Scored]:
+        # Without features every user looks alike: better an even choice than a confident one.
+        if policy != LINUCB or not gathered.live:
+            return (Scored(flag=NO_PACK),) * len(categories)
+        packs = [self.packs.get(category) for category in categories]
+        return score(gathered.contexts, packs, [traffic.alpha_of(each) for each in categories], self.encoder.hash)
+
+    def _decide_one(self, shared: "_Round", row: int, ask: Ask, decision_id: bytes) -> DecisionOut:
+        traffic, gathered, category = shared.traffic, shared.gathered, shared.categories[row]
+        slot = gathered.slots[row]
+        eligible, emptied = narrowed(
             eligible_arms(
                 slot.creatives,
                 self.policies.inactive(category),
                 include_original=traffic.include_original,
             ),
-            context,
-            # Without features every user looks alike: better an even choice than a confident one.
-            self.packs.get(category) if gathered.live else None,
-            schema_hash=self.encoder.hash,
-            alpha=traffic.alpha_of(category),
-            epsilon=traffic.epsilon_of(category),
-            key=decision_id,
+            ask.arms,
+            slot.creatives,
+            gathered.capped,
+        )
+        chosen = choose_scored(
+            shared.policy, eligible, shared.scored[row], epsilon=traffic.epsilon_of(category), key=decision_id
         )
         creative = self._creative(chosen.arm, ask, slot)
         landing, refused = landing_url(ask.url, slot.texts.get(URL_TEXT, ""), self._allowed_hosts)
-        flags = tuple(
-            flag
-            for flag, holds in (
-                (chosen.flag or "", chosen.flag is not None and (gathered.live or chosen.flag != NO_PACK)),
-                (NO_CREATIVE, creative is None and chosen.flag != NO_CREATIVE),
-                ("stale_features", gathered.stale[row]),
-                ("remembered_creatives", gathered.remembered[row]),
-                ("unknown_item", creative is None and gathered.live and not slot.texts),
-                ("no_category", category == NO_CATEGORY),
-                ("landing_refused", refused),
-            )
-            if holds
-        )
-        payload = TokenPayload(
-            decision_id=decision_id,
-            user=user,
-            item=ask.item,
-            category=category,
-            arm=chosen.arm,
-            creative=(creative.id if creative else None) or "",
-            placement=placement,
-            policy=policy,
-            eligible=chosen.eligible,
-            propensity=chosen.propensity,
-            generation=chosen.generation,
-            context=context.astype("<i2").tobytes(),
-            schema_hash=self.encoder.hash,
-            lineage=self.packs.lineage or "",
-            landing_url=landing,
-        )
+        flags = _item_flags(gathered, row, chosen, creative, category, emptied, refused=refused)
+        if flags:
+            self.metrics.flags(flags)
+        entries = len(shared.contexts) // len(shared.scored)
         # Where no picture is to be had, nothing of ours can be seen or clicked: no event, nothing learned.
-        token = self._seal(payload) if creative is not None else None
-        self.metrics.decision(policy, flags)
+        token = (
+            ""
+            if creative is None
+            else self._seal(
+                TokenPayload(
+                    decision_id,
+                    shared.user,
+                    ask.item,
+                    category,
+                    chosen.arm,
+                    creative.id or "",
+                    shared.placement,
+                    shared.policy,
+                    chosen.eligible,
+                    chosen.propensity,
+                    chosen.generation,
+                    shared.contexts[row * entries : (row + 1) * entries],
+                    self.encoder.hash,
+                    self.packs.lineage or "",
+                    landing,
+                )
+            )
+        )
+        text_id = id_text(decision_id)
         if self.watch is not None:
-            url = creative.url if creative else None
-            self.watch(Seen(text_id, now_ms, user, ask.item, category, placement, policy, chosen, context, url, flags))
+            self.watch(
+                Seen(
+                    text_id,
+                    shared.now_ms,
+                    shared.user,
+                    ask.item,
+                    category,
+                    shared.placement,
+                    shared.policy,
+                    chosen,
+                    gathered.contexts[row],
+                    creative.url if creative else None,
+                    flags,
+                )
+            )
         return DecisionOut(
             ask.item,
             text_id,
             chosen.arm,
             creative,
             chosen.propensity,
-            policy,
-            self._impressions + token if token else "",
-            self._clicks + token if token else "",
+            shared.policy,
+            token and self._impressions + token,
+            token and self._clicks + token,
             flags,
         )
 
@@ -206,10 +256,13 @@ class Decider:
         return None
 
     def _seal(self, payload: TokenPayload) -> str:
+        started = time.perf_counter()
         try:
-            return self.sealer.seal(payload)
+            token = self.sealer.seal(payload)
         except TokenError as error:
             raise RequestError(400, "too_long", str(error)) from None
+        self._sealing_s += time.perf_counter() - started
+        return token
 
     def _model(self, ask: Ask, slot: Slot, now_ms: int) -> ModelOut | None:
         pack = self.packs.get(_category(ask, slot))
@@ -231,14 +284,15 @@ def check_request(body: DecideIn, max_items: int) -> tuple[str, str, list[Ask]]:
         raise RequestError(400, "wrong_count", f"{len(items)} items: send 1 to {max_items} in items, or one in item")
     try:
         user, placement = check_user(body.user), check_name("placement", body.placement)
-        return user, placement, [_ask(item) for item in items]
+        arms = arm_filter(body.only_arms, body.exclude_arms)
+        return user, placement, [_ask(item, arms) for item in items]
     except RequestError:
         raise
     except InvalidInputError as error:
         raise RequestError(400, "invalid_id", str(error)) from None
 
 
-def _ask(item: ItemIn) -> Ask:
+def _ask(item: ItemIn, arms: ArmFilter | None) -> Ask:
     check_name("item", item.id)
     if item.category is not None:
         check_name("category", item.category)
@@ -246,7 +300,9 @@ def _ask(item: ItemIn) -> Ask:
         if url is not None and not good(url):
             detail = f"{name} {url[:120]!r} of item {item.id!r}: use an absolute http or https URL in plain ASCII"
             raise RequestError(400, "invalid_url", detail)
-    return Ask(item.id, item.category, item.image_url, item.url)
+    return Ask(
+        item.id, item.category, item.image_url, item.url, arm_filter(item.only_arms, item.exclude_arms, within=arms)
+    )
 
 
 def _refuse_unknown(asks: list[Ask], placement: str, gathered: Gathered) -> None:
@@ -263,13 +319,45 @@ def _refuse_unknown(asks: list[Ask], placement: str, gathered: Gathered) -> None
 
 
 def _category(ask: Ask, slot: Slot) -> str:
-    found = slot.texts.get(CATEGORY_TEXT)
-    if found:
-        try:
-            return check_name("category", found)
-        except InvalidInputError:
-            return ask.category or NO_CATEGORY
-    return ask.category or NO_CATEGORY
+    return _usable_category(slot.texts.get(CATEGORY_TEXT)) or ask.category or NO_CATEGORY
+
+
+@lru_cache(maxsize=_MEMO)
+def _usable_category(found: str | None) -> str | None:
+    try:
+        return check_name("category", found) if found else None
+    except InvalidInputError:
+        return None
+
+
+def _item_flags(
+    gathered: Gathered,
+    row: int,
+    chosen: Chosen,
+    creative: CreativeOut | None,
+    category: str,
+    emptied: str | None,
+    *,
+    refused: bool,
+) -> tuple[str, ...]:
+    flags = []
+    if chosen.flag is not None and (gathered.live or chosen.flag != NO_PACK):
+        flags.append(chosen.flag)
+    if creative is None and chosen.flag != NO_CREATIVE:
+        flags.append(NO_CREATIVE)
+    if emptied is not None and chosen.flag == NO_CREATIVE:
+        flags.append(emptied)
+    if gathered.stale[row]:
+        flags.append("stale_features")
+    if gathered.remembered[row]:
+        flags.append("remembered_creatives")
+    if creative is None and gathered.live and not gathered.slots[row].texts:
+        flags.append("unknown_item")
+    if category == NO_CATEGORY:
+        flags.append("no_category")
+    if refused:
+        flags.append("landing_refused")
+    return tuple(flags)
 
 
 def _request_flags(gathered: Gathered, *, policy_loaded: bool) -> tuple[str, ...]:

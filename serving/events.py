@@ -1,11 +1,12 @@
 """Impressions and clicks: pixels, redirects and server-side events, all of which carry a token."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from contracts import CLICK, IMPRESSION, Clock, StoreError, TokenError, TokenPayload
-from serving.bodies import EventIn, EventOut, EventsIn, EventsOut
+from contracts import CLICK, IMPRESSION, Clock, FormatError, StoreError, TokenError, TokenPayload
+from serving.bodies import ErrorOut, EventIn, EventOut, EventsIn, EventsOut, EventsRefusedOut, EventStatus
 from serving.buffer import EventBuffer
 from serving.config import ServerConfig
 from serving.facts import KIND_NAMES, KINDS, Signed, fact_of
@@ -24,6 +25,7 @@ _PIXEL_RESPONSE = Response(
 )
 _NOWHERE = Response(204, headers=(NO_STORE,))
 _RETRY = (NO_STORE, (b"retry-after", b"1"))
+_DUPLICATE = EventOut("duplicate_unknown", "repeats an event before it in this batch: a decision's kind counts once")
 _decoder = msgspec.json.Decoder(EventsIn)
 
 
@@ -39,13 +41,13 @@ class EventRoutes:
 
     async def impression(self, request: Request) -> Response:
         """GET /v1/i/<token>: count an impression, answer a transparent pixel."""
-        self._record(self._open(request.tail), IMPRESSION)
+        await self._record(self._open(request.tail), IMPRESSION)
         return _PIXEL_RESPONSE
 
     async def click(self, request: Request) -> Response:
         """GET /v1/c/<token>: count a click, redirect to where the token says (204 if it says nowhere)."""
         payload = self._open(request.tail)
-        self._record(payload, CLICK)
+        await self._record(payload, CLICK)
         if not payload.landing_url:
             return _NOWHERE
         headers = (
@@ -65,25 +67,22 @@ class EventRoutes:
             detail = f"{len(body.events)} events: send 1 to {self.config.max_events} at a time"
             raise RequestError(400, "wrong_count", detail)
         now_ms = self.clock.now_ms()
-        judged = [self._judge(event, now_ms) for event in body.events]
-        accepted = [signed for _, signed in judged if signed is not None]
-        if accepted:
+        outcomes, taken = self._judge_all(body.events, now_ms)
+        if taken:
             try:
-                await self.buffer.append_now(accepted)
+                await self.buffer.append_now([signed for _, signed in taken])
             except StoreError:
-                self._count(accepted, "unavailable")
+                self._count(taken, "unavailable")
                 detail = "the event log did not confirm the events: send them all again"
-                return json_response(503, {"error": "log_unavailable", "detail": detail}, _RETRY)
-        self._count(accepted, "accepted")
-        answer = EventsOut(len(accepted), [outcome for outcome, _ in judged])
-        refused = all(outcome.status not in {"accepted", "expired"} for outcome in answer.events)
-        if refused:
-            reason = answer.events[0].status
+                return json_response(503, ErrorOut("log_unavailable", detail), _RETRY)
+            self._count(taken)
+        elif all(outcome.status != "expired" for outcome in outcomes):
+            reason = outcomes[0].status
             self.metrics.rejected(reason)
             detail = "none of the events can be taken, see their entries"
-            entries = msgspec.to_builtins(answer.events)
-            return json_response(400, {"error": reason, "detail": detail, "events": entries})
-        return json_response(202, answer)
+            return json_response(400, EventsRefusedOut(reason, detail, outcomes))
+        accepted = sum(status == "accepted" for status, _ in taken)
+        return json_response(202, EventsOut(accepted, outcomes))
 
     def _open(self, token: str) -> TokenPayload:
         try:
@@ -92,16 +91,47 @@ class EventRoutes:
             self.metrics.event("unknown", "bad_token")
             raise RequestError(400, "bad_token", str(error)) from None
 
-    def _record(self, payload: TokenPayload, kind: int) -> None:
+    async def _record(self, payload: TokenPayload, kind: int) -> None:
         now_ms = self.clock.now_ms()
         if self._expired(payload, now_ms):
             outcome = "expired"
+        elif self.config.sync_pixels:
+            outcome = await self._append(fact_of(payload, kind, now_ms))
         else:
-            outcome = "buffered" if self.buffer.put(fact_of(payload, kind, now_ms)) else "overflow"
+            outcome = self._put(fact_of(payload, kind, now_ms), "buffered")
         self.metrics.event(KIND_NAMES[kind], outcome)
+
+    async def _append(self, signed: Signed) -> str:
+        try:
+            await self.buffer.append_now([signed])
+        except (StoreError, FormatError, ValueError):
+            # The page gets its pixel all the same; the fact waits in the buffer like any other.
+            return self._put(signed, "deferred")
+        return "accepted"
+
+    def _put(self, signed: Signed, outcome: str) -> str:
+        return outcome if self.buffer.put(signed) else "overflow"
 
     def _expired(self, payload: TokenPayload, now_ms: int) -> bool:
         return now_ms - payload.decision_ms > self.config.counting_ms
+
+    def _judge_all(
+        self, events: Sequence[EventIn], now_ms: int
+    ) -> tuple[list[EventOut], list[tuple[EventStatus, Signed]]]:
+        """What becomes of each event, and the facts to append with the status that they get once the log has them."""
+        outcomes, taken = [], []
+        seen: set[tuple[bytes, int]] = set()
+        for event in events:
+            outcome, signed = self._judge(event, now_ms)
+            if signed is not None:
+                identity = (signed.fact.decision_id, signed.fact.kind)
+                if identity in seen:
+                    # Appended all the same: its time may be the one that counts.
+                    outcome = _DUPLICATE
+                seen.add(identity)
+                taken.append((outcome.status, signed))
+            outcomes.append(outcome)
+        return outcomes, taken
 
     def _judge(self, event: EventIn, now_ms: int) -> tuple[EventOut, Signed | None]:
         kind = KINDS.get(event.kind)
@@ -123,6 +153,6 @@ class EventRoutes:
             return EventOut("expired"), None
         return EventOut("accepted"), fact_of(payload, kind, event_ms)
 
-    def _count(self, accepted: list[Signed], outcome: str) -> None:
-        for signed in accepted:
-            self.metrics.event(KIND_NAMES[signed.fact.kind], outcome)
+    def _count(self, taken: Sequence[tuple[EventStatus, Signed]], outcome: str | None = None) -> None:
+        for status, signed in taken:
+            self.metrics.event(KIND_NAMES[signed.fact.kind], outcome or status)

@@ -1,15 +1,18 @@
 """Everything a decision needs from outside: one round trip with a deadline, or what is remembered."""
 
+import operator
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import redis.asyncio
 import structlog
 from numpy.typing import NDArray
 
-from contracts import StoreError
+from contracts import ContextSchema, ReadPlan, StoreError
+from serving.capping import Cap
 from serving.deadline import within
 from serving.memory import NOTHING, Slot, SlotMemory
 from serving.metrics import Metrics
@@ -21,9 +24,15 @@ _log = structlog.get_logger("serving.gather")
 class Reader(Protocol):
     """Reads features and creatives in one round trip."""
 
-    def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> Coroutine[Any, Any, OnlineRow]:
-        """Read all that a decision on these items needs."""
+    def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> Coroutine[Any, Any, OnlineRow]:
+        """Read all that a decision on these items needs, and send packed commands along."""
         ...
+
+
+# Makes a server's reader from plan, schema and a client whose replies are bytes.
+ReaderFactory = Callable[[ReadPlan, ContextSchema, redis.asyncio.Redis], Reader]
 
 
 class Encoder(Protocol):
@@ -51,7 +60,10 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Contexts (n, d), what is known of each item in the placement, and how good that knowledge is."""
+    """Contexts (n, d), what is known of each item in the placement, and how good that knowledge is.
+
+    ``capped`` are ids of creatives that the user was shown often enough.
+    """
 
     contexts: NDArray[np.int16]
     slots: tuple[Slot, ...]
@@ -60,6 +72,7 @@ class Gathered:
     user_known: bool
     placement_known: bool
     live: bool
+    capped: frozenset[str] = frozenset()
 
 
 class Gatherer:
@@ -74,6 +87,7 @@ class Gatherer:
         *,
         deadline_s: float,
         placement_columns: Sequence[int],
+        cap: Cap | None = None,
     ) -> None:
         """``placement_columns`` are the features (columns of raw) that describe the placement."""
         self._reader = reader
@@ -81,13 +95,15 @@ class Gatherer:
         self._memory = memory
         self._metrics = metrics
         self._deadline_s = deadline_s
-        self._placement_columns = list(placement_columns)
+        self._placement_columns = np.array(placement_columns, dtype=np.intp)
+        self._cap = cap
 
     async def gather(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> Gathered:
         """Contexts and slots of ``items``; never raises for a store that is slow or away."""
         started = time.perf_counter()
+        also = () if self._cap is None else (self._cap.request(user, now_ms),)
         try:
-            row = await within(self._deadline_s, self._reader.read(user, items, placement, now_ms))
+            row = await within(self._deadline_s, self._reader.read(user, items, placement, now_ms, also))
         except TimeoutError:
             return self._without(items, placement, "deadline", started)
         except StoreError:
@@ -100,29 +116,43 @@ class Gatherer:
         return self._keep(row, items, placement)
 
     def _keep(self, row: OnlineRow, items: Sequence[str], placement: str) -> Gathered:
-        slots = []
+        slots, remembered = [], []
         for item, texts, creatives in zip(items, row.texts, row.creatives, strict=True):
-            slot = Slot(texts, creatives)
+            slot, recalled = Slot(texts, creatives), None
             if creatives:
                 self._memory.remember(item, placement, slot)
-            else:
+            elif texts:
                 self._memory.forget(item, placement)
-            slots.append(slot)
+            else:
+                # An item of which nothing at all is left: as likely as not Redis has lost its dataset.
+                recalled = self._memory.recall(item, placement)
+            slots.append(recalled or slot)
+            remembered.append(recalled is not None)
         # A value past its age is not served: the schema's default stands in, and the decision says so.
-        contexts = self._encoder.encode(row.raw, row.usable)
-        columns = self._placement_columns
-        stale = np.any(row.stale, axis=1) | np.array(row.stale_texts or False, dtype=np.bool_)
+        started = time.perf_counter()
+        old = b"\1" in row.stale.tobytes()
+        contexts = self._encoder.encode(row.raw, row.usable if old else row.present)
+        self._metrics.stage("encode", time.perf_counter() - started)
+        stale = row.stale_texts or (False,) * len(items)
+        if old:
+            stale = tuple(map(operator.or_, stale, np.any(row.stale, axis=1).tolist()))
         if row.damaged:
             self._metrics.damaged(row.damaged)
         return Gathered(
             contexts,
             tuple(slots),
-            tuple(stale.tolist()),
-            (False,) * len(items),
+            stale,
+            tuple(remembered),
             row.user_known,
-            not columns or bool(row.present[:, columns].any()),
+            self._knows_placement(row),
             live=True,
+            capped=frozenset() if self._cap is None else self._cap.reached(row.also[0]),
         )
+
+    def _knows_placement(self, row: OnlineRow) -> bool:
+        # All rows are of the one placement.
+        columns = self._placement_columns
+        return not columns.size or bool(row.present[0].take(columns).any())
 
     def _without(self, items: Sequence[str], placement: str, reason: str, started: float) -> Gathered:
         self._metrics.stage("read_failed", time.perf_counter() - started)

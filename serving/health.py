@@ -8,6 +8,13 @@ from serving.metrics import METRICS_TYPE, Metrics
 from serving.refresh import ClockCheck, PackTable, PolicyTable, Refresher
 
 
+@dataclass(slots=True)
+class Life:
+    """Whether the server has been told to end."""
+
+    draining: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class HealthRoutes:
     """Answers what is well and what is not.
@@ -22,6 +29,7 @@ class HealthRoutes:
     refreshers: tuple[Refresher, ...]
     buffer: EventBuffer
     metrics: Metrics
+    life: Life
 
     async def alive(self, request: Request) -> Response:
         """GET /healthz: the process answers."""
@@ -29,9 +37,19 @@ class HealthRoutes:
 
     async def ready(self, request: Request) -> Response:
         """GET /readyz: 200, or 503 with the reasons."""
+        packs = {category: pack.model.generation for category, pack in sorted(self.packs.packs.items())}
+        state = self.state()
+        return json_response(200 if state["ready"] else 503, state | {"packs": packs})
+
+    def state(self) -> dict[str, object]:
+        """What /readyz says, but for the packs."""
         reasons, degraded = [], []
+        if self.life.draining:
+            reasons.append("draining")
         if not self.policies.loaded:
             reasons.append("policy_never_loaded")
+        if not self.packs.loaded:
+            reasons.append("packs_never_loaded")
         if self.clock_check.skew_ms is None:
             reasons.append("clock_never_compared")
         if not self.clock_check.good:
@@ -41,16 +59,14 @@ class HealthRoutes:
         degraded += [f"{refresher.name}_refresh_failing" for refresher in self.refreshers if refresher.failing]
         if not self.packs.packs:
             degraded.append("no_packs")
-        answer = {
+        return {
             "ready": not reasons,
             "reasons": reasons,
             "degraded": degraded,
             "clock_skew_ms": self.clock_check.skew_ms,
             "buffered_facts": len(self.buffer),
             "lineage": self.packs.lineage,
-            "packs": {category: pack.model.generation for category, pack in sorted(self.packs.packs.items())},
         }
-        return json_response(503 if reasons else 200, answer)
 
     async def measure(self, request: Request) -> Response:
         """GET /metrics: Prometheus text."""

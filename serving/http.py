@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -39,8 +39,7 @@ class ClientGoneError(InvalidInputError):
     """The client hung up before its request was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """One answer, whole."""
 
     status: int
@@ -50,15 +49,14 @@ class Response:
 
     async def send(self, send: Send) -> None:
         """Write it to an ASGI connection."""
-        headers = [(b"content-length", str(len(self.body)).encode()), _NOSNIFF, *self.headers]
+        headers = [(b"content-length", b"%d" % len(self.body)), _NOSNIFF, *self.headers]
         if self.body:
             headers.append((b"content-type", self.content_type))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a handler gets: ``tail`` is the path behind a route's prefix."""
 
     path: str
@@ -73,12 +71,16 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method and path; a path that ends with ``/`` takes everything behind it. ``name`` labels metrics."""
+    """One method and path; a path that ends with ``/`` takes everything behind it. ``name`` labels metrics.
+
+    HEAD is answered like GET, without the body, unless asking has an effect (``safe`` is False).
+    """
 
     method: str
     path: str
     name: str
     handler: Handler
+    safe: bool = True
 
 
 class Router:
@@ -90,7 +92,10 @@ class Router:
         self._prefixes: dict[str, dict[str, Route]] = {}
         for route in routes:
             index = self._prefixes if route.path.endswith("/") else self._exact
-            index.setdefault(route.path, {})[route.method] = route
+            methods = index.setdefault(route.path, {})
+            methods[route.method] = route
+            if route.method == "GET" and route.safe:
+                methods["HEAD"] = route
 
     def match(self, method: str, path: str) -> tuple[Route, str]:
         """Return the route and the path's tail.
@@ -134,13 +139,18 @@ async def read_body(request: Request, limit_bytes: int, timeout_ms: int) -> byte
     for name, value in request.headers:
         if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
             raise _too_large(limit_bytes)
-    try:
-        # Over the first piece, too: a client may announce a body and never send any of it.
-        async with asyncio.timeout(timeout_ms / 1000):
-            body = await _read_whole(request.receive, limit_bytes)
-    except TimeoutError:
-        detail = f"the body did not arrive within {timeout_ms} ms"
-        raise RequestError(408, "slow_body", detail, ((b"connection", b"close"),)) from None
+    # Nearly always the body has come with the head: then there is nothing to time.
+    message = _at_once(request.receive)
+    if message is not None and not message.get("more_body", False):
+        body = _piece(message)
+    else:
+        try:
+            # Over the first piece, too: a client may announce a body and never send any of it.
+            async with asyncio.timeout(timeout_ms / 1000):
+                body = await _read_whole(request.receive, limit_bytes, message)
+        except TimeoutError:
+            detail = f"the body did not arrive within {timeout_ms} ms"
+            raise RequestError(408, "slow_body", detail, ((b"connection", b"close"),)) from None
     if len(body) > limit_bytes:
         raise _too_large(limit_bytes)
     if not body:
@@ -148,8 +158,20 @@ async def read_body(request: Request, limit_bytes: int, timeout_ms: int) -> byte
     return body
 
 
-async def _read_whole(receive: Receive, limit_bytes: int) -> bytes:
-    message = await receive()
+def _at_once(receive: Receive) -> Message | None:
+    """The next message if it is there already."""
+    step = receive().__await__()
+    try:
+        next(step)
+    except StopIteration as done:
+        message: Message = done.value
+        return message
+    step.close()
+    return None
+
+
+async def _read_whole(receive: Receive, limit_bytes: int, first: Message | None) -> bytes:
+    message = await receive() if first is None else first
     pieces = [_piece(message)]
     size = len(pieces[0])
     while message.get("more_body", False):
@@ -171,7 +193,8 @@ def _piece(message: Message) -> bytes:
 
 def _too_large(limit_bytes: int) -> RequestError:
     detail = f"the body is larger than {limit_bytes} bytes: send fewer items or events at a time"
-    return RequestError(413, "body_too_large", detail, ((b"connection", b"close"),))
+    # The connection stays for a while: one that is closed while the client still sends would lose the answer.
+    return RequestError(413, "body_too_large", detail)
 
 
 def decode_json(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import fcntl
 import json
 import os
 import secrets
@@ -11,10 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts import SettingsError
+import structlog
+
+from contracts import Clock, SettingsError
 
 KEY_BYTES = 32
 KEPT_AFTER_ROTATION_MS = 30 * 24 * 3_600_000
+# A new key opens at once and seals only then: by that time every server that reads the ring can open what it seals.
+SETTLE_MS = 5_000
+
+_log = structlog.get_logger("serving.keyring")
 
 _FORMAT = 1
 _MAX_KEY_ID = 255
@@ -36,14 +43,19 @@ class SealingKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys by id; the newest seals, all that have not ended open."""
+    """The keys by id; all that have not ended open, one of them seals."""
 
     keys: Mapping[int, SealingKey]
 
     @property
-    def sealing(self) -> SealingKey:
-        """The key that seals new tokens."""
-        return max(self.keys.values(), key=lambda key: (key.created_ms, key.key_id))
+    def newest(self) -> SealingKey:
+        """The key that seals, now or soon."""
+        return max(self.keys.values(), key=_age_order)
+
+    def sealing_at(self, now_ms: int) -> SealingKey:
+        """The key that seals new tokens: the newest that is known everywhere; the oldest if none is yet."""
+        settled = [key for key in self.keys.values() if key.created_ms + SETTLE_MS <= now_ms]
+        return max(settled, key=_age_order) if settled else min(self.keys.values(), key=_age_order)
 
     def rotated(self, now_ms: int, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> "KeyRing":
         """A ring with a new sealing key; older keys open for 30 days more, ended ones are dropped.
@@ -58,13 +70,17 @@ class KeyRing:
             for key in self.keys.values()
             if key.opens_at(now_ms)
         }
-        newest = self.sealing.key_id
+        newest = self.newest.key_id
         free = [n for n in ((newest + step) % (_MAX_KEY_ID + 1) for step in range(1, _MAX_KEY_ID + 1)) if n not in kept]
         if not free:
             message = f"the key ring holds {len(kept)} keys: wait until the oldest ends before rotating again"
             raise SettingsError(message)
-        created = max(now_ms, self.sealing.created_ms + 1)
+        created = max(now_ms, self.newest.created_ms + 1)
         return KeyRing(kept | {free[0]: SealingKey(free[0], random_bytes(KEY_BYTES), created)})
+
+
+def _age_order(key: SealingKey) -> tuple[int, int]:
+    return key.created_ms, key.key_id
 
 
 def new_keyring(now_ms: int, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> KeyRing:
@@ -155,11 +171,55 @@ def ensure_keyring(path: Path, now_ms: int) -> KeyRing:
 
 
 def rotate_keyring(path: Path, now_ms: int) -> KeyRing:
-    """Give the ring file a new sealing key.
+    """Give the ring file a new sealing key; two at once are two rotations, one after the other.
 
     Raises:
         SettingsError: if the file is damaged, or all key ids are in use.
     """
-    ring = ensure_keyring(path, now_ms).rotated(now_ms)
-    save_keyring(path, ring)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        # On the folder: the file itself is replaced, and a lock would go with the old one.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        ring = ensure_keyring(path, now_ms).rotated(now_ms)
+        save_keyring(path, ring)
+    finally:
+        os.close(folder)
     return ring
+
+
+class KeyRingWatch:
+    """Hands the ring on when its file changed, and once more when a new key has settled."""
+
+    def __init__(self, path: Path, ring: KeyRing, clock: Clock, use: Callable[[KeyRing], None]) -> None:
+        """``ring`` is what is in use, as read from ``path``."""
+        self._path = path
+        self._ring = ring
+        self._clock = clock
+        self._use = use
+        # What the ring was read from is not known: the first round reads it again.
+        self._seen: tuple[int, int, int] | None = None
+        self._sealing_id = ring.sealing_at(clock.now_ms()).key_id
+
+    async def refresh(self) -> None:
+        """Look once; a ring that cannot be read leaves the last good one in use.
+
+        Raises:
+            SettingsError: saying what is wrong with the file.
+        """
+        ring = self._ring
+        if (seen := self._stamp()) != self._seen:
+            ring, self._seen = load_keyring(self._path), seen
+        sealing_id = ring.sealing_at(self._clock.now_ms()).key_id
+        if ring != self._ring or sealing_id != self._sealing_id:
+            self._use(ring)
+            _log.info("keys_taken_up", keys=len(ring.keys), sealing=sealing_id)
+        self._ring, self._sealing_id = ring, sealing_id
+
+    def _stamp(self) -> tuple[int, int, int]:
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            message = f"key ring {self._path} cannot be read ({error}): put it back"
+            raise SettingsError(message) from error
+        return found.st_mtime_ns, found.st_ino, found.st_size

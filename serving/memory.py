@@ -2,18 +2,17 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from contracts import CreativeRef
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """Texts of an item (by feature reference) and its creatives in one placement (by arm)."""
 
-    texts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    creatives: Mapping[str, CreativeRef] = field(default_factory=lambda: MappingProxyType({}))
+    texts: Mapping[str, str] = MappingProxyType({})
+    creatives: Mapping[str, CreativeRef] = MappingProxyType({})
 
 
 NOTHING = Slot()

@@ -1,12 +1,50 @@
 """What the server counts, for Prometheus."""
 
+import os
 from collections.abc import Callable
+from typing import Any, Literal
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+    values,
+)
 
 METRICS_TYPE = CONTENT_TYPE_LATEST.encode()
 
-_STAGES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+# Where the client library looks for the folder in which processes keep the numbers that they share.
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+Together = Literal["livemostrecent", "livesum", "livemin"]
+
+# The library leaves these untyped.
+_value_class: Callable[..., Any] = values.MultiProcessValue
+_mark_dead: Callable[..., None] = multiprocess.mark_process_dead
+_collector: Callable[..., object] = multiprocess.MultiProcessCollector
+
+# Dense where decisions are: each bucket is at most twice the last one from 0.1 to 20 ms.
+_STAGES = (
+    *(0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075),
+    *(0.01, 0.015, 0.02, 0.035, 0.05, 0.1, 0.25, 1.0),
+)
+
+
+def share_metrics(slot: int) -> None:
+    """Keep the metrics that are made from now on in files of the shared folder, under the number of a worker.
+
+    A worker that takes another's place goes on from its numbers, so that counters never fall and files stay few.
+    """
+    values.ValueClass = _value_class(process_identifier=lambda: slot)
+
+
+def forget_worker(slot: int, folder: str) -> None:
+    """Take what a dead worker last said of itself (gauges) out of the shared folder."""
+    _mark_dead(slot, folder)
 
 
 class Metrics:
@@ -26,12 +64,16 @@ class Metrics:
         self._packs = self._counter("pack_refreshes", "Packs fetched, by what became of them.", "outcome")
         self._reads = self._counter("failed_reads", "Decide requests answered without the stores.", "reason")
         self._damaged = self._counter("damaged_values", "Stored values that could not be decoded.")
+        self._shadow = self._counter("shadow_samples", "Reads sampled for the shadow, by outcome.", "outcome")
+        self._plan = Gauge("backdrop_read_plan_info", "The read plan.", ["fingerprint"], registry=self.registry)
+        self._capping = self._counter("capping_impressions", "Impressions for the cap, by outcome.", "outcome")
         self._refreshes = self._counter("refreshes", "Background refreshes.", "what", "outcome")
-        self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.")
-        self.buffered_facts = self._gauge("buffered_facts", "Facts waiting for the event log.")
-        self.pack_generation = Gauge(
-            "backdrop_pack_generation", "Generation served.", ["category"], registry=self.registry
-        )
+        self.worker_restarts = self._counter("worker_restarts", "Workers started in the place of one that ended.")
+        self._cuts = self._counter("cut_connections", "Connections closed by the server's limits.", "reason")
+        # The last words: how the workers' values are put together where there are several.
+        self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.", "livemostrecent")
+        self.buffered_facts = self._gauge("buffered_facts", "Facts waiting for the event log.", "livesum")
+        self.pack_generation = self._gauge("pack_generation", "Generation served.", "livemin", "category")
         self._stages = Histogram(
             "backdrop_stage_seconds",
             "Time of a decide request by stage.",
@@ -50,15 +92,17 @@ class Metrics:
         """Count a refused request."""
         self._add(self._rejected, 1, "rejected", reason)
 
-    def decision(self, policy: str, flags: tuple[str, ...]) -> None:
-        """Count a decision and its flags."""
-        self.decisions_total += 1
-        self._add(self._decisions, 1, "decisions", policy)
-        for flag in flags:
-            self._add(self._flags, 1, "flags", flag)
+    def connection_cut(self, reason: str) -> None:
+        """Count a connection that was closed by a limit."""
+        self._add(self._cuts, 1, "cuts", reason)
 
-    def request_flags(self, flags: tuple[str, ...]) -> None:
-        """Count the flags that hold for a whole request."""
+    def decisions(self, policy: str, count: int) -> None:
+        """Count a request's decisions."""
+        self.decisions_total += count
+        self._add(self._decisions, count, "decisions", policy)
+
+    def flags(self, flags: tuple[str, ...]) -> None:
+        """Count the flags of a decision, or of a whole request."""
         for flag in flags:
             self._add(self._flags, 1, "flags", flag)
 
@@ -86,6 +130,18 @@ class Metrics:
         """Count stored values that could not be decoded."""
         self._damaged.inc(count)
 
+    def shadow(self, outcome: str, count: int = 1) -> None:
+        """Count reads sampled for the shadow."""
+        self._add(self._shadow, count, "shadow", outcome)
+
+    def plan(self, fingerprint: str) -> None:
+        """Say which read plan is in use."""
+        self._plan.labels(fingerprint).set(1)
+
+    def capping(self, outcome: str, count: int) -> None:
+        """Count impressions on their way to the frequency cap."""
+        self._add(self._capping, count, "capping", outcome)
+
     def pack(self, outcome: str) -> None:
         """Count a fetched pack."""
         self._add(self._packs, 1, "packs", outcome)
@@ -102,15 +158,19 @@ class Metrics:
         record(seconds)
 
     def render(self) -> bytes:
-        """Write the Prometheus text format."""
-        text: bytes = generate_latest(self.registry)
+        """Write the Prometheus text format; with several workers, of all of them together."""
+        registry = self.registry
+        if FOLDER_VARIABLE in os.environ:
+            registry = CollectorRegistry()
+            _collector(registry)
+        text: bytes = generate_latest(registry)
         return text
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"backdrop_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"backdrop_{name}", text, registry=self.registry)
+    def _gauge(self, name: str, text: str, together: Together, *labels: str) -> Gauge:
+        return Gauge(f"backdrop_{name}", text, labels, registry=self.registry, multiprocess_mode=together)
 
     def _add(self, counter: Counter, count: float, *key: str) -> None:
         add = self._children.get(key)

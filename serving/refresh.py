@@ -1,13 +1,22 @@
 """What the server keeps in memory and refreshes behind the requests: packs, traffic split, arm states, clock."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import structlog
 
-from contracts import BackdropError, Clock, FormatError, TrafficPolicy, packed_length
+from contracts import (
+    BackdropError,
+    Clock,
+    ContextSchema,
+    FormatError,
+    StoreError,
+    TrafficPolicy,
+    UnavailableError,
+    packed_length,
+)
 from learner import LinUCB
 from serving.buffer import AsyncLog
 from serving.choice import ServedPack
@@ -15,6 +24,9 @@ from serving.metrics import Metrics
 
 ACTIVE = "active"
 MAX_WANTED = 1_000
+_NONE = -1
+# Sums over contexts of 64 entries of ±32 stay far from the end of float32.
+_LARGEST = 1e30
 
 _log = structlog.get_logger("serving.refresh")
 
@@ -35,8 +47,8 @@ class PolicySource(Protocol):
         """The traffic policy in force."""
         ...
 
-    async def arms(self, category: str) -> Mapping[str, ArmState]:
-        """The state of a category's arms."""
+    async def arms_of(self, categories: Sequence[str]) -> Sequence[Mapping[str, ArmState] | FormatError | StoreError]:
+        """The state of each category's arms, or what is wrong with it."""
         ...
 
 
@@ -49,6 +61,12 @@ class PackSource(Protocol):
 
     async def categories(self, lineage: str) -> tuple[str, ...]:
         """Categories that have packs."""
+        ...
+
+    async def generations(
+        self, categories: Sequence[str], lineage: str
+    ) -> Sequence[int | FormatError | StoreError | None]:
+        """Generations of packs; None where there is none, or what is wrong with it."""
         ...
 
     async def get_pack(self, category: str, lineage: str, held: int) -> bytes | None:
@@ -85,12 +103,12 @@ class PolicyTable:
         Requests may name any category: only those that have arms in the store are kept from one round to the next.
         """
         self.traffic = await self._source.get()
-        for category in sorted(self._wanted | self._inactive.keys()):
-            try:
-                arms = await self._source.arms(category)
-            except FormatError as error:
+        categories = sorted(self._wanted | self._inactive.keys())
+        for category, arms in zip(categories, await self._source.arms_of(categories), strict=True):
+            if isinstance(arms, FormatError | StoreError):
                 # One damaged entry must not freeze the split and every other category.
-                _log.error("arms_damaged", category=category, error=str(error))
+                _log.error("arms_damaged", category=category, error=str(arms))
+                self._wanted.discard(category)
                 continue
             if arms:
                 self._inactive[category] = frozenset(arm for arm, state in arms.items() if state.status != ACTIVE)
@@ -108,14 +126,23 @@ class PolicyTable:
 class PackTable:
     """The packs of the active lineage, replaced one by one as newer generations appear."""
 
-    def __init__(self, source: PackSource, policies: PolicyTable, metrics: Metrics, clock: Clock) -> None:
-        """Begin without packs."""
+    def __init__(
+        self,
+        source: PackSource,
+        policies: PolicyTable,
+        metrics: Metrics,
+        clock: Clock,
+        schema: ContextSchema | None = None,
+    ) -> None:
+        """Begin without packs; those of ``schema`` must have as many entries as its contexts."""
+        self._schema = schema
         self._source = source
         self._policies = policies
         self._metrics = metrics
         self._clock = clock
         self._packs: Mapping[str, ServedPack] = {}
         self.lineage: str | None = None
+        self.loaded = False
 
     @property
     def packs(self) -> Mapping[str, ServedPack]:
@@ -130,18 +157,27 @@ class PackTable:
         """Fetch what changed; a pack that cannot be read is counted and the last good one stays."""
         lineage = await self._source.active_lineage()
         if lineage is None:
-            self.lineage, self._packs = None, {}
+            self.lineage, self._packs, self.loaded = None, {}, True
             return
         packs = dict(self._packs) if lineage == self.lineage else {}
-        for category in await self._source.categories(lineage):
+        categories = await self._source.categories(lineage)
+        for category, generation in zip(categories, await self._source.generations(categories, lineage), strict=True):
             self._policies.want(category)
             held = packs.get(category)
-            blob = await self._source.get_pack(category, lineage, held.model.generation if held else -1)
-            if blob is None:
+            mine = held.model.generation if held else _NONE
+            if generation is None or generation == mine:
                 continue
             try:
-                model = read_pack(blob, lineage)
-            except FormatError as error:
+                if isinstance(generation, FormatError | StoreError):
+                    raise generation
+                # One at a time: requests are answered between two of them.
+                blob = await self._source.get_pack(category, lineage, mine)
+                if blob is None:
+                    continue
+                model = read_pack(blob, lineage, self._schema)
+            except UnavailableError:
+                raise
+            except (FormatError, StoreError) as error:
                 self._metrics.pack("malformed")
                 _log.error("pack_malformed", category=category, lineage=lineage, error=str(error))
                 continue
@@ -149,11 +185,11 @@ class PackTable:
             self._metrics.pack("taken")
             self._metrics.pack_generation.labels(category).set(model.generation)
         # One assignment: a request sees the old packs or the new ones, never a mixture of lineages.
-        self.lineage, self._packs = lineage, packs
+        self.lineage, self._packs, self.loaded = lineage, packs, True
 
 
-def read_pack(blob: bytes, lineage: str) -> LinUCB:
-    """Read a pack that can be served: whole, finite, of this lineage.
+def read_pack(blob: bytes, lineage: str, schema: ContextSchema | None = None) -> LinUCB:
+    """Read a pack that can be served: whole, of this lineage, with numbers whose scores are finite at any context.
 
     Raises:
         FormatError: saying what is wrong with it.
@@ -165,9 +201,13 @@ def read_pack(blob: bytes, lineage: str) -> LinUCB:
     if model.inverse.shape[1] != packed_length(model.d):
         message = f"pack of {len(model.arms)} arms, d = {model.d} has {model.inverse.shape[1]} entries an inverse"
         raise FormatError(message)
+    if schema is not None and model.schema_hash == schema.hash and model.d != schema.d:
+        message = f"pack has d = {model.d}, its schema {schema.hash} has {schema.d}"
+        raise FormatError(message)
     fresh = () if model.fresh is None else (model.fresh.theta, model.fresh.inverse)
-    if not all(np.isfinite(values).all() for values in (model.theta, model.inverse, *fresh)):
-        message = "pack holds values that are not finite"
+    values = (model.theta, model.inverse, *fresh)
+    if not all((np.abs(each) <= _LARGEST).all() for each in values) or not 1 / _LARGEST <= model.ridge <= _LARGEST:
+        message = f"pack holds values that are not finite, or beyond {_LARGEST:g}"
         raise FormatError(message)
     return model
 

@@ -30,12 +30,16 @@ class TokenSealer:
         """Prepare the ciphers of every key of ``ring``."""
         self._clock = clock
         self._random_bytes = random_bytes
-        self._keys = ring.keys
-        self._ciphers = {key_id: AESGCM(key.secret) for key_id, key in ring.keys.items()}
-        self._sealing_id = ring.sealing.key_id
+        self.use(ring)
         # Tokens that name a key we do not have are checked against this one, so that they fail
         # in the same way, after the same work, as those with a wrong tag.
         self._decoy = AESGCM(random_bytes(KEY_BYTES))
+
+    def use(self, ring: KeyRing) -> None:
+        """Seal and open with the keys of ``ring`` from now on."""
+        self._keys = ring.keys
+        self._ciphers = {key_id: AESGCM(key.secret) for key_id, key in ring.keys.items()}
+        self._sealing_id = ring.sealing_at(self._clock.now_ms()).key_id
 
     def seal(self, payload: TokenPayload) -> str:
         """Seal a payload; two seals of one payload differ.

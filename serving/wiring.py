@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
 
+import redis.asyncio
 import structlog
 
 from contracts import (
     Clock,
     ContextSchema,
+    Fact,
     FormatError,
     InvalidInputError,
     ReadPlan,
@@ -19,26 +20,32 @@ from contracts import (
 )
 from contracts.plan import references_of
 from serving.buffer import AsyncLog, EventBuffer
+from serving.capping import Cap, CapWriter
 from serving.config import ServerConfig
+from serving.cors import cors_routes
 from serving.decide import Decider
+from serving.ending import end_tasks
 from serving.events import EventRoutes
 from serving.facts import warm_up
-from serving.gather import Gatherer
-from serving.health import HealthRoutes
+from serving.gather import Gatherer, Reader, ReaderFactory
+from serving.health import HealthRoutes, Life
 from serving.http import Route, Router
-from serving.keyring import KeyRing, ensure_keyring
+from serving.keyring import KeyRing, KeyRingWatch, ensure_keyring
 from serving.media import MediaRoute
 from serving.memory import SlotMemory
 from serving.metrics import Metrics
+from serving.openapi import openapi_route
 from serving.refresh import ClockCheck, PackTable, PolicyTable, Refresher
+from serving.shadow import ShadowFeed
 from serving.studio import Studio, studio_routes
 from serving.tokens import TokenSealer
 from stores import (
     AsyncPackStore,
     AsyncPolicyStore,
     AsyncRedisEventLog,
+    AsyncShadowStream,
+    AsyncShownStore,
     CreativeIndex,
-    OnlineReader,
     RedisEventLog,
     connect,
     connect_async,
@@ -46,6 +53,9 @@ from stores import (
 
 _RESUBSCRIBE_S = 1.0
 _HOT_TIMEOUT_S = 0.25
+_REPORT_S = 0.5
+
+Report = Callable[[dict[str, object]], None]
 
 _log = structlog.get_logger("serving.wiring")
 
@@ -77,11 +87,21 @@ def preload(config: ServerConfig, clock: Clock) -> Preloaded:
         raise SettingsError(str(error)) from error
     # Half a second here, so that the first impression does not hold up requests for as long.
     warm_up()
-    return Preloaded(plan, schema, ensure_keyring(config.keyring_path, clock.now_ms()), Metrics())
+    metrics = Metrics()
+    metrics.plan(plan.fingerprint)
+    _log.info("read_plan", fingerprint=plan.fingerprint, project=plan.project, schema=schema.hash)
+    return Preloaded(plan, schema, ensure_keyring(config.keyring_path, clock.now_ms()), metrics)
 
 
 @contextlib.asynccontextmanager
-async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> AsyncIterator[Router]:
+async def running(
+    config: ServerConfig,
+    preloaded: Preloaded,
+    clock: Clock,
+    life: Life,
+    make_reader: ReaderFactory,
+    report: Report | None,
+) -> AsyncIterator[Router]:
     """Run a server's background work and yield its routes; on leaving, drain the event buffer and end it all."""
     metrics = preloaded.metrics
     async with contextlib.AsyncExitStack() as stack:
@@ -93,25 +113,31 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         log = AsyncRedisEventLog(calm, config.partitions)
         pack_store = AsyncPackStore(calm)
         policies = PolicyTable(AsyncPolicyStore(calm))
-        packs = PackTable(pack_store, policies, metrics, clock)
+        packs = PackTable(pack_store, policies, metrics, clock, preloaded.schema)
         clock_check = ClockCheck(log, clock, metrics, limit_ms=config.grace_ms // 2)
+        sealer = TokenSealer(preloaded.ring, clock)
+        keys = KeyRingWatch(config.keyring_path, preloaded.ring, clock, sealer.use)
         refreshers = (
             Refresher("policy", policies.refresh, config.refresh_ms / 1000, metrics),
             Refresher("packs", packs.refresh, config.refresh_ms / 1000, metrics),
             Refresher("clock", clock_check.refresh, config.clock_check_ms / 1000, metrics),
+            Refresher("keys", keys.refresh, config.refresh_ms / 1000, metrics),
         )
-        buffer = _buffer(config, log, metrics)
+        cap = Cap(config.cap_impressions, config.cap_window_ms) if config.cap_impressions else None
+        caps = None if cap is None else _cap_writer(config, cap, AsyncShownStore(calm), metrics)
+        buffer = _buffer(config, log, metrics, None if caps is None else caps.see)
         memory = SlotMemory(config.remembered_slots)
-        reader = OnlineReader(preloaded.plan, preloaded.schema, hot)
+        reader = make_reader(preloaded.plan, preloaded.schema, hot)
+        shadow = _shadow(config, preloaded, reader, calm) if config.shadow_every else None
         gatherer = Gatherer(
-            reader,
+            shadow or reader,
             preloaded.schema,
             memory,
             metrics,
             deadline_s=config.read_deadline_ms / 1000,
             placement_columns=_placement_columns(preloaded),
+            cap=cap,
         )
-        sealer = TokenSealer(preloaded.ring, clock)
         studio = _studio(config, preloaded, packs, clock) if config.studio else None
         decider = Decider(
             config,
@@ -125,7 +151,7 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
             watch=studio.see if studio else None,
         )
         events = EventRoutes(config, sealer, buffer, clock, metrics)
-        health = HealthRoutes(policies, packs, clock_check, refreshers, buffer, metrics)
+        health = HealthRoutes(policies, packs, clock_check, refreshers, buffer, metrics, life)
 
         await asyncio.gather(*(refresher.round() for refresher in refreshers))
         # Once more, for the arms of the categories that the packs have named.
@@ -135,21 +161,27 @@ async def running(config: ServerConfig, preloaded: Preloaded, clock: Clock) -> A
         tasks.append(asyncio.create_task(_listen(pack_store, refreshers[1].hurry), name="pack-listener"))
         if studio is not None:
             tasks.append(asyncio.create_task(studio.run(), name="studio"))
-        stack.push_async_callback(_end, tasks)
+        if shadow is not None:
+            tasks.append(asyncio.create_task(shadow.run(), name="shadow"))
+            stack.push_async_callback(shadow.flush)
+        if report is not None:
+            tasks.append(asyncio.create_task(_tell(report, health), name="report"))
+        if caps is not None:
+            tasks.append(asyncio.create_task(caps.run(), name="frequency-cap"))
+            stack.push_async_callback(caps.flush)
+        stack.push_async_callback(end_tasks, tasks)
         stack.push_async_callback(buffer.close, flushing, config.drain_ms / 1000)
-        yield Router(
-            [
-                Route("POST", "/v1/decide", "decide", decider.handle),
-                Route("GET", "/v1/i/", "impression", events.impression),
-                Route("GET", "/v1/c/", "click", events.click),
-                Route("POST", "/v1/events", "events", events.batch),
-                Route("GET", "/media/", "media", MediaRoute(config.objects_root).get),
-                Route("GET", "/healthz", "healthz", health.alive),
-                Route("GET", "/readyz", "readyz", health.ready),
-                Route("GET", "/metrics", "metrics", health.measure),
-                *studio_routes(studio),
-            ]
-        )
+        routes = [
+            Route("POST", "/v1/decide", "decide", decider.handle),
+            Route("GET", "/v1/i/", "impression", events.impression, safe=False),
+            Route("GET", "/v1/c/", "click", events.click, safe=False),
+            *cors_routes(Route("POST", "/v1/events", "events", events.batch), config.cors_origins),
+            Route("GET", "/media/", "media", MediaRoute(config.objects_root).get),
+            Route("GET", "/healthz", "healthz", health.alive),
+            Route("GET", "/readyz", "readyz", health.ready),
+            Route("GET", "/metrics", "metrics", health.measure),
+        ]
+        yield Router([*routes, openapi_route(config, routes), *studio_routes(studio)])
 
 
 def _placement_columns(preloaded: Preloaded) -> list[int]:
@@ -158,13 +190,35 @@ def _placement_columns(preloaded: Preloaded) -> list[int]:
     return [column for column, name in enumerate(preloaded.schema.features) if name in names]
 
 
+def _shadow(config: ServerConfig, preloaded: Preloaded, reader: Reader, client: redis.asyncio.Redis) -> ShadowFeed:
+    return ShadowFeed(
+        reader,
+        AsyncShadowStream(client),
+        preloaded.metrics,
+        every=config.shadow_every,
+        plan=preloaded.plan.fingerprint,
+        schema=preloaded.schema.hash,
+    )
+
+
 def _studio(config: ServerConfig, preloaded: Preloaded, packs: PackTable, clock: Clock) -> Studio:
     client = connect(config.redis_url)
     log, index = RedisEventLog(client, config.partitions), CreativeIndex(client)
     return Studio(config, preloaded.schema, packs, preloaded.metrics, clock, log, index)
 
 
-def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics) -> EventBuffer:
+def _cap_writer(config: ServerConfig, cap: Cap, store: AsyncShownStore, metrics: Metrics) -> CapWriter:
+    return CapWriter(
+        cap,
+        store,
+        metrics,
+        capacity=config.buffer_facts,
+        flush_s=config.flush_ms / 1000,
+        timeout_s=config.append_timeout_ms / 1000,
+    )
+
+
+def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics, watch: Callable[[Fact], None] | None) -> EventBuffer:
     return EventBuffer(
         log,
         metrics,
@@ -173,6 +227,7 @@ def _buffer(config: ServerConfig, log: AsyncLog, metrics: Metrics) -> EventBuffe
         batch=config.flush_facts,
         flush_s=config.flush_ms / 1000,
         timeout_s=config.append_timeout_ms / 1000,
+        watch=watch,
     )
 
 
@@ -187,7 +242,7 @@ async def _listen(store: AsyncPackStore, changed: Callable[[], None]) -> None:
         await asyncio.sleep(_RESUBSCRIBE_S)
 
 
-async def _end(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _tell(report: Report, health: HealthRoutes) -> None:
+    while True:
+        report(health.state())
+        await asyncio.sleep(_REPORT_S)

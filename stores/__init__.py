@@ -3,6 +3,7 @@
 ``stores.objects_gcs`` is not imported here: only ``open_objects("gs://…")`` needs Google's client library.
 """
 
+from stores.activity import read_activity, write_activity
 from stores.archive import (
     ArchivedRange,
     archived_ranges,
@@ -18,12 +19,16 @@ from stores.dead_letters import DeadLetter, DeadLetters
 from stores.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from stores.features import OnlineReader, OnlineRow
 from stores.file_log import FileEventLog
+from stores.impressions import AsyncShownStore, Shown, shown_counts, shown_request
 from stores.lineages import Lineage, LineageState, LineageStore, Move
 from stores.objects import FileObjectStore, ObjectStore, check_path, discard_unfinished, open_objects
+from stores.online_writer import OnlineWriter, Written
 from stores.pack_reader import AsyncPackStore
 from stores.policy_store import ArmStatus, AsyncPolicyStore, PolicyStore
+from stores.progress import Progress, progress_of
 from stores.record_view import PackHead, RecordView
 from stores.redis_log import AsyncRedisEventLog, RedisEventLog
+from stores.shadow import AsyncShadowStream, SampledRow, ShadowSample
 from stores.statistics import CategoryFacts, CategoryState, Delta, StatisticsStore
 from stores.trimming import Trimmed, Trimmer
 from stores.union_log import UnionLog, union_entries
@@ -34,6 +39,8 @@ __all__ = [
     "AsyncPackStore",
     "AsyncPolicyStore",
     "AsyncRedisEventLog",
+    "AsyncShadowStream",
+    "AsyncShownStore",
     "CategoryFacts",
     "CategoryState",
     "CreativeIndex",
@@ -51,15 +58,21 @@ __all__ = [
     "ObjectStore",
     "OnlineReader",
     "OnlineRow",
+    "OnlineWriter",
     "PackHead",
     "PolicyStore",
+    "Progress",
     "RecordView",
     "RedisBinary",
     "RedisEventLog",
+    "SampledRow",
+    "ShadowSample",
+    "Shown",
     "StatisticsStore",
     "Trimmed",
     "Trimmer",
     "UnionLog",
+    "Written",
     "archived_ranges",
     "archived_through",
     "check_path",
@@ -70,9 +83,14 @@ __all__ = [
     "encode_ref",
     "find_redis_server",
     "open_objects",
+    "progress_of",
+    "read_activity",
     "read_archive",
+    "shown_counts",
+    "shown_request",
     "translated",
     "trim_safely",
     "union_entries",
+    "write_activity",
     "write_archive",
 ]

@@ -29,11 +29,13 @@ def start_child(
     output: int | IO[bytes] | None = None,
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> "subprocess.Popen[bytes]":
     """Start a program that gets ``on_parent_death`` when the *thread* that started it ends: call it from the main one.
 
     It has a session of its own, so that Ctrl-C reaches the parent alone, which then stops it in order. ``output``
-    takes standard output and error together (None: they stay the parent's); ``environment`` is added to the parent's.
+    takes standard output and error together (None: they stay the parent's); ``environment`` is added to the parent's;
+    ``pass_fds`` stay open under their numbers.
     """
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(int(on_parent_death)), str(os.getpid()), *command],
@@ -43,6 +45,7 @@ def start_child(
         cwd=folder,
         env=None if environment is None else {**os.environ, **environment},
         start_new_session=True,
+        pass_fds=pass_fds,
     )
 
 

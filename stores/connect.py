@@ -22,6 +22,8 @@ _PIPELINE_PREFIX_END = "of pipeline caused error: "
 
 Command = tuple[str | bytes | int | float, ...]
 
+_CLOSED = "closed"
+
 # Answers that say "not now": a full memory, a log that cannot be written, a replica, a server that is loading.
 _LATER = ("OOM", "MISCONF", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS")
 
@@ -77,15 +79,30 @@ def translated(doing: str = "talk to Redis") -> Iterator[None]:
     """
     try:
         yield
-    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-        message = f"could not {doing}: Redis did not answer ({error}): check that it runs and is reachable"
-        raise UnavailableError(message) from error
-    except exceptions.RedisError as error:
-        answer = str(error).rpartition(_PIPELINE_PREFIX_END)[2]
-        message = f"could not {doing}: Redis refused: {answer}"
-        if isinstance(error, exceptions.OutOfMemoryError) or answer.startswith(_LATER):
-            raise UnavailableError(message) from error
-        raise StoreError(message) from error
+    except (exceptions.RedisError, OSError) as error:
+        raise translation(error, doing) from error
+    except RuntimeError as error:
+        raise closing(error, doing) from error
+
+
+def translation(error: exceptions.RedisError | OSError, doing: str) -> StoreError:
+    """This project's own error for one of the redis client: what ``translated`` raises."""
+    if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError | OSError):
+        return _no_answer(doing, error)
+    answer = str(error).rpartition(_PIPELINE_PREFIX_END)[2]
+    message = f"could not {doing}: Redis refused: {answer}"
+    if isinstance(error, exceptions.OutOfMemoryError) or answer.startswith(_LATER):
+        return UnavailableError(message)
+    return StoreError(message)
+
+
+def closing(error: RuntimeError, doing: str) -> Exception:
+    """The same for what uvloop raises, and redis-py lets through, on a connection that was closed a moment before."""
+    return _no_answer(doing, error) if _CLOSED in str(error) else error
+
+
+def _no_answer(doing: str, error: Exception) -> UnavailableError:
+    return UnavailableError(f"could not {doing}: Redis did not answer ({error}): check that it runs and is reachable")
 
 
 def command(client: redis.Redis, *words: str | bytes | int | float) -> Any:

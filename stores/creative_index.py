@@ -2,25 +2,35 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import chain
+from types import MappingProxyType
 
 import redis
 
 from contracts import CreativeRef, FormatError, InvalidInputError, check_name, keys
 from stores.connect import Command, command, pipeline, translated
+from stores.memo import Fields
+from stores.round_trip import Reply
 
 MAX_URL_CHARS = 2048
 MAX_SIDE_PX = 16_384
+MAX_ID_CHARS = 256
 _BATCH = 1000
+_REQUESTS = 8_192
 
 
 def encode_ref(ref: CreativeRef) -> bytes:
     """Write a reference as compact JSON: ``{"id":…,"url":…,"w":…,"h":…}``.
 
     Raises:
-        InvalidInputError: if the URL or a side is out of range.
+        InvalidInputError: if the id, the URL or a side is out of range.
     """
     if not 0 < len(ref.url) <= MAX_URL_CHARS:
         message = f"creative URL of {len(ref.url)} characters: use 1 to {MAX_URL_CHARS}"
+        raise InvalidInputError(message)
+    if len(ref.creative_id) > MAX_ID_CHARS:
+        message = f"creative id of {len(ref.creative_id)} characters: use at most {MAX_ID_CHARS}"
         raise InvalidInputError(message)
     if not (0 < ref.width <= MAX_SIDE_PX and 0 < ref.height <= MAX_SIDE_PX):
         message = f"creative of {ref.width} × {ref.height} pixels: sides must be 1 to {MAX_SIDE_PX}"
@@ -38,16 +48,54 @@ def decode_ref(data: bytes) -> CreativeRef:
     try:
         plain = json.loads(data)
         ref = CreativeRef(plain["id"], plain["url"], plain["w"], plain["h"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"creative reference {data[:120]!r} is damaged: {error!r}"
         raise FormatError(message) from error
     if not (isinstance(ref.creative_id, str) and isinstance(ref.url, str)):
         message = f"creative reference {data[:120]!r} has an id or URL that is no text"
         raise FormatError(message)
-    if not (type(ref.width) is int and type(ref.height) is int):
-        message = f"creative reference {data[:120]!r} has a width or height that is no whole number"
+    # What an answer or a token cannot hold must not get that far; lone surrogates are such.
+    if not (_is_text(ref.creative_id, MAX_ID_CHARS) and _is_text(ref.url, MAX_URL_CHARS) and ref.url):
+        message = f"creative reference {data[:120]!r} has an id or URL that is too long, empty or no text"
+        raise FormatError(message)
+    if not all(type(side) is int and 0 < side <= MAX_SIDE_PX for side in (ref.width, ref.height)):
+        message = f"creative reference {data[:120]!r} has a width or height that is not from 1 to {MAX_SIDE_PX}"
         raise FormatError(message)
     return ref
+
+
+def _is_text(text: str, limit: int) -> bool:
+    if len(text) > limit:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=_REQUESTS)
+def index_request(item: str, placement: str) -> bytes:
+    """The packed HGETALL of an item's creatives in a placement; any text may be asked for."""
+    key = keys.creatives(item, placement).encode(errors="surrogatepass")
+    return b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n" % (len(key), key)
+
+
+def index_fields(reply: Reply) -> Iterable[bytes]:
+    """Fields and values of an HGETALL, in turn: a flat list in RESP2, a mapping in RESP3."""
+    return chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply
+
+
+def decode_index(fields: Fields) -> tuple[Mapping[str, CreativeRef], int]:
+    """Creatives by arm, and how many were damaged and left out; arms and references alternate."""
+    good: dict[str, CreativeRef] = {}
+    damaged = 0
+    for arm, data in zip(fields[::2], fields[1::2], strict=True):
+        try:
+            good[check_name("arm", (arm or b"").decode())] = decode_ref(data or b"")
+        except (FormatError, InvalidInputError, UnicodeDecodeError):
+            damaged += 1
+    return MappingProxyType(good), damaged
 
 
 class CreativeIndex:

@@ -6,7 +6,6 @@ https://protobuf.dev/programming-guides/encoding/. The last member of the oneof 
 
 import struct
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from contracts import FormatError
@@ -19,7 +18,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
 _CONTINUES = 0x80
 _MAX_TAG = 0xFFFF_FFFF
-_NULL_TIME = -(1 << 63)
+NULL_TIME = -(1 << 63)
 _NANOS = 1_000_000_000
 _NULL_FIELD = 19
 # Every other number up to here is a list, set, map or text-like type that no plan allows.
@@ -55,7 +54,6 @@ def decode_value(data: bytes) -> Value:
     return _decode_any(data)
 
 
-@lru_cache(maxsize=4096)
 def decode_timestamp(data: bytes) -> int:
     """Nanoseconds since the Unix epoch of a stored ``google.protobuf.Timestamp``.
 
@@ -127,7 +125,7 @@ def _bool(data: bytes, at: int) -> tuple[Value, int]:
 def _time(data: bytes, at: int) -> tuple[Value, int]:
     value, at = _varint(data, at)
     seconds = _signed(value, 64)
-    return None if seconds == _NULL_TIME else seconds, at
+    return None if seconds == NULL_TIME else seconds, at
 
 
 def _null(data: bytes, at: int) -> tuple[Value, int]:

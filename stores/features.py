@@ -1,31 +1,33 @@
 """The online reader: everything a decision needs from Redis in one round trip, decoded by a compiled plan."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import redis.asyncio
 from numpy.typing import NDArray
 
-from contracts import ContextSchema, CreativeRef, FormatError, InvalidInputError, ReadPlan, SettingsError, keys
-from stores.creative_index import decode_ref
-from stores.feast_rows import Decoded, EntityReader, compile_entity
+from contracts import ContextSchema, CreativeRef, ReadPlan, SettingsError
+from stores.creative_index import decode_index, index_fields, index_request
+from stores.feast_rows import NOTHING, DecodedRow, assemble, compile_entity
 from stores.feast_values import Value
-from stores.round_trip import Reply, pack_command, round_trip
+from stores.memo import Memo
+from stores.round_trip import Reply, Wire
 
-_MEMO = 65_536
-_HGETALL = b"HGETALL"
+_NANOS_PER_MS = 1_000_000
+# Replies that all items share come first: user, placement.
+_SHARED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class OnlineRow:
+class OnlineRow(NamedTuple):
     """What one read brought back, for n items and the schema's f features.
 
     ``raw`` (n, f) values and codes, NaN where there is none; ``present`` (n, f) whether there is a value;
     ``stale`` (n, f) whether it is older than its view's TTL. ``texts`` by reference and ``creatives`` by arm,
     one mapping an item; ``stale_texts`` (n) whether any of an item's texts is older than its view's TTL.
-    ``damaged`` counts stored values that could not be decoded and were left out.
+    ``damaged`` counts stored values that could not be decoded and were left out. ``also`` holds the replies to
+    the commands that were sent along. ``sources`` are the rows of user, placement and each item that all this was put
+    together from.
     """
 
     raw: NDArray[np.float64]
@@ -36,6 +38,8 @@ class OnlineRow:
     user_known: bool
     stale_texts: tuple[bool, ...] = ()
     damaged: int = 0
+    also: tuple[Reply, ...] = ()
+    sources: tuple[DecodedRow, ...] = ()
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -58,45 +62,39 @@ class OnlineReader:
         if missing:
             message = f"read plan lacks the features {missing} of context schema {schema.hash}: compile it again"
             raise SettingsError(message)
-        self._client = client
-        self._features = len(schema.features)
+        self._wire = Wire(client)
+        self._creatives = Memo(decode_index)
+        self._features = schema.features
         columns = {name: index for index, name in enumerate(schema.features)}
         readers = {
             entity.role: compile_entity(entity, plan.project, columns, schema, frozenset(plan.item_texts))
             for entity in plan.entities
         }
-        self._user, self._item, self._placement = (readers.get(role) for role in ("user", "item", "placement"))
+        self._readers = readers
+        self._shared = (readers.get("user"), readers.get("placement"))
+        self._item = readers.get("item")
 
-    async def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> OnlineRow:
+    async def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> OnlineRow:
         """Read all that a decision on ``items`` needs; ages are as of ``now_ms``.
+
+        ``also`` are packed read commands that go along in the same round trip.
 
         Raises:
             UnavailableError: if Redis does not answer.
             StoreError: if Redis refuses a command.
         """
-        shared, per_item, indexes = await self._fetch(user, items, placement)
-        common = Decoded.empty(self._features)
-        user_known = False
-        for reader, reply in zip((self._user, self._placement), shared, strict=True):
-            if reader is not None:
-                known = reader.decode(reply, now_ms, common)
-                user_known = user_known or (known and reader is self._user)
-        rows = [common.copy() for _ in items]
-        if self._item is not None:
-            for reply, row in zip(per_item, rows, strict=True):
-                self._item.decode(reply, now_ms, row)
-        creatives, damaged = _creatives(indexes)
-        raw = np.array([row.values for row in rows], dtype=np.float64).reshape(len(items), self._features)
-        return OnlineRow(
-            raw=raw,
-            present=~np.isnan(raw),
-            stale=np.array([row.stale for row in rows], dtype=np.bool_).reshape(len(items), self._features),
-            texts=tuple(row.texts for row in rows),
-            creatives=creatives,
-            user_known=user_known,
-            stale_texts=tuple(row.stale_texts for row in rows),
-            damaged=damaged + common.damaged + sum(row.damaged - common.damaged for row in rows),
+        replies = await self._replies(user, items, placement, also)
+        behind, end = _SHARED + len(items), _SHARED + 2 * len(items)
+        users, placements = self._shared
+        shared = (
+            NOTHING if users is None else users.decode.one(replies[0]),
+            NOTHING if placements is None else placements.decode.one(replies[1]),
         )
+        decoded = [NOTHING] * len(items) if self._item is None else self._item.decode(replies[_SHARED:behind])
+        creatives = self._creatives(map(index_fields, replies[behind:end]))
+        return online_row(shared, decoded, creatives, replies[end:], len(self._features), now_ms)
 
     async def values(self, user: str, items: Sequence[str], placement: str) -> list[dict[str, Value]]:
         """Every planned feature of each item's decision as the Feast SDK would return it, whatever its age.
@@ -106,61 +104,94 @@ class OnlineReader:
             StoreError: if Redis refuses a command.
             FormatError: if a stored value cannot be decoded.
         """
-        shared, per_item, _ = await self._fetch(user, items, placement)
+        replies = await self._replies(user, items, placement)
         common: dict[str, Value] = {}
-        for reader, reply in zip((self._user, self._placement), shared, strict=True):
+        for reader, reply in zip(self._shared, replies, strict=False):
             if reader is not None:
                 common |= reader.values(reply)
         if self._item is None:
             return [dict(common) for _ in items]
-        return [{**common, **self._item.values(reply)} for reply in per_item]
+        return [{**common, **self._item.values(reply)} for reply in replies[_SHARED : _SHARED + len(items)]]
 
-    async def _fetch(
-        self, user: str, items: Sequence[str], placement: str
-    ) -> tuple[tuple[Reply, Reply], Sequence[Reply], Sequence[Reply]]:
-        """One round trip: replies for user and placement, for each item, and each item's creative index."""
-        shared = [_request(self._user, user), _request(self._placement, placement)]
-        asked = [_request(self._item, item) for item in items]
-        packed = [request for request in (*shared, *asked) if request is not None]
-        packed += [
-            pack_command(_HGETALL, keys.creatives(item, placement).encode(errors="surrogatepass")) for item in items
+    async def row(self, role: str, entity: str) -> DecodedRow:
+        """What is stored of one entity.
+
+        Raises:
+            UnavailableError: if Redis does not answer.
+            StoreError: if Redis refuses a command.
+        """
+        reader = self._readers.get(role)
+        request = None if reader is None else reader.request(entity)
+        if reader is None or request is None:
+            return NOTHING
+        return reader.decode.one((await self._wire.ask([request], "read features"))[0])
+
+    async def replies(self, user: str, items: Sequence[str], placement: str) -> list[Reply]:
+        """What Redis answers, as it comes: user, placement, each item, each item's creative index.
+
+        Ids that cannot be keys, and roles that the plan has no features of, are left out.
+
+        Raises:
+            UnavailableError: if Redis does not answer.
+            StoreError: if Redis refuses a command.
+        """
+        asked = [request for request in self._commands(user, items, placement) if request is not None]
+        return await self._wire.ask(asked, "read features")
+
+    async def _replies(
+        self, user: str, items: Sequence[str], placement: str, also: Sequence[bytes] = ()
+    ) -> list[Reply]:
+        """As ``replies``, with an empty reply for what could not be asked for."""
+        packed = self._commands(user, items, placement)
+        packed += also
+        asked = [request for request in packed if request is not None]
+        replies = await self._wire.ask(asked, "read features")
+        if len(asked) == len(packed):
+            return replies
+        found = iter(replies)
+        return [() if request is None else next(found) for request in packed]
+
+    def _commands(self, user: str, items: Sequence[str], placement: str) -> list[bytes | None]:
+        """Packed commands in one order always: user, placement, items, creative indexes."""
+        users, placements = self._shared
+        packed = [
+            None if users is None else users.request(user),
+            None if placements is None else placements.request(placement),
         ]
-        replies = iter(await round_trip(self._client, packed, "read features"))
-        first, second = (None if request is None else next(replies) for request in shared)
-        per_item = [None if request is None else next(replies) for request in asked]
-        return (first, second), per_item, list(replies)
+        ask = _nothing if self._item is None else self._item.request
+        packed += [ask(item) for item in items]
+        packed += [index_request(item, placement) for item in items]
+        return packed
 
 
-def _request(reader: EntityReader | None, value: str) -> bytes | None:
-    """The packed HMGET, or None where there is nothing to ask for: no features, or an id that cannot be a key."""
-    if reader is None:
-        return None
-    try:
-        return reader.request(value)
-    except InvalidInputError:
-        return None
+def _nothing(_: str) -> None:
+    """The request where there is nothing to ask for."""
 
 
-def _creatives(replies: Sequence[Reply]) -> tuple[tuple[Mapping[str, CreativeRef], ...], int]:
-    found: list[dict[str, CreativeRef]] = []
-    damaged = 0
-    for reply in replies:
-        arms: dict[str, CreativeRef] = {}
-        for arm, data in _pairs(reply):
-            try:
-                arms[arm.decode()] = _decode_ref(data)
-            except (FormatError, UnicodeDecodeError):
-                damaged += 1
-        found.append(arms)
-    return tuple(found), damaged
-
-
-def _pairs(reply: Reply) -> Iterable[tuple[bytes, bytes]]:
-    """Fields and values of an HGETALL: a flat list in RESP2, a mapping in RESP3."""
-    return reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-
-
-@lru_cache(maxsize=_MEMO)
-def _decode_ref(data: bytes) -> CreativeRef:
-    # A pure function of the bytes, so remembering it can serve nothing old.
-    return decode_ref(data)
+def online_row(
+    shared: Sequence[DecodedRow],
+    items: Sequence[DecodedRow],
+    creatives: Sequence[tuple[Mapping[str, CreativeRef], int]],
+    also: Sequence[Reply],
+    width: int,
+    now_ms: int,
+) -> OnlineRow:
+    """Put together what was read: ``shared`` are user and placement, ``creatives`` an item's, and how many were bad."""
+    values, present, stale, texts, stale_texts, damaged = assemble(shared, items, width, now_ms * _NANOS_PER_MS)
+    shape = (len(items), width)
+    arms = []
+    for found, broken in creatives:
+        arms.append(found)
+        damaged += broken
+    return OnlineRow(
+        np.ndarray(shape, np.float64, values),
+        np.ndarray(shape, np.bool_, present),
+        np.ndarray(shape, np.bool_, stale),
+        tuple(texts),
+        tuple(arms),
+        shared[0].known,
+        tuple(stale_texts),
+        damaged,
+        tuple(also),
+        (*shared, *items),
+    )

@@ -1,7 +1,7 @@
 """The traffic policy and the state of arms: what an operator changes while all runs."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -11,6 +11,8 @@ import redis.asyncio
 
 from contracts import FormatError, InvalidInputError, StoreError, TrafficPolicy, check_name, keys
 from stores.connect import command, command_async, translated
+from stores.creative_index import index_fields
+from stores.round_trip import Wire, pack_command
 
 Status = Literal["active", "paused", "retired"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -25,6 +27,8 @@ redis.call('SET', KEYS[1], ARGV[2])
 return -1
 """
 _WRITTEN = -1
+# Categories read in one round trip.
+_AT_ONCE = 200
 
 # Whether an arm rests is the operator's to say, whatever the tags: the stored status stays.
 _REGISTER = """
@@ -168,6 +172,7 @@ class AsyncPolicyStore:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         """Use ``client`` (replies as bytes)."""
         self._client = client
+        self._wire = Wire(client)
 
     async def get(self) -> TrafficPolicy:
         """The traffic policy in force; the default one, as version 0, if none was ever put.
@@ -189,13 +194,42 @@ class AsyncPolicyStore:
         with translated("read arms"):
             return _arms(await command_async(self._client, "HGETALL", keys.arms(check_name("category", category))))
 
+    async def arms_of(self, categories: Sequence[str]) -> list[dict[str, ArmStatus] | FormatError | StoreError]:
+        """As ``arms`` for many categories in few round trips; the error in place of what is damaged.
+
+        Raises:
+            UnavailableError: if Redis did not answer.
+        """
+        found: list[dict[str, ArmStatus] | FormatError | StoreError] = []
+        for start in range(0, len(categories), _AT_ONCE):
+            names = [keys.arms(each).encode() for each in categories[start : start + _AT_ONCE]]
+            replies = await self._wire.ask_each([pack_command(b"HGETALL", name) for name in names], "read arms")
+            found += [each if isinstance(each, StoreError) else _arms_or_error(index_fields(each)) for each in replies]
+        return found
+
 
 def _policy(stored: bytes | None) -> TrafficPolicy:
     return TrafficPolicy(version=0) if stored is None else TrafficPolicy.from_json(stored)
 
 
 def _arms(found: Mapping[bytes, bytes]) -> dict[str, ArmStatus]:
-    return {arm.decode(): _decode(data) for arm, data in sorted(found.items())}
+    return {_name(arm): _decode(data) for arm, data in sorted(found.items())}
+
+
+def _name(arm: bytes) -> str:
+    try:
+        return arm.decode()
+    except UnicodeDecodeError as error:
+        message = f"arm name {arm[:120]!r} is damaged"
+        raise FormatError(message) from error
+
+
+def _arms_or_error(fields: Iterable[bytes]) -> dict[str, ArmStatus] | FormatError:
+    alternating = iter(fields)
+    try:
+        return _arms(dict(zip(alternating, alternating, strict=True)))
+    except FormatError as error:
+        return error
 
 
 def _encode(status: ArmStatus) -> bytes:
@@ -211,6 +245,6 @@ def _decode(data: bytes) -> ArmStatus:
         plain = json.loads(data)
         tags = {str(name): str(value) for name, value in plain["tags"].items()}
         return ArmStatus(plain["status"], MappingProxyType(tags))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         message = f"arm status {data[:120]!r} is damaged: {error!r}"
         raise FormatError(message) from error

@@ -16,7 +16,9 @@ class Scripts:
     def __init__(self, client: redis.Redis, names: Iterable[str], *, guarded: Iterable[str] = ()) -> None:
         """Read the scripts of these names; those that are ``guarded`` use the functions of ``guard.lua``."""
         self._client = client
-        self._known = {name: _read(name) for name in names} | {name: _read("guard", name) for name in guarded}
+        self._known = {name: read_script(name) for name in names} | {
+            name: read_script("guard", name) for name in guarded
+        }
 
     def run(self, name: str, script_keys: Sequence[str], values: Sequence[str | bytes | int]) -> Any:
         """Run one; what its keys and values are is said in the script.
@@ -32,7 +34,8 @@ class Scripts:
                 return command(self._client, "EVAL", text, len(script_keys), *script_keys, *values)
 
 
-def _read(*names: str) -> tuple[str, str]:
+def read_script(*names: str) -> tuple[str, str]:
+    """Text of scripts, one behind the other, and its SHA-1 (hex), by which Redis knows it."""
     folder = resources.files("stores").joinpath("lua")
     text = "".join(folder.joinpath(f"{name}.lua").read_text(encoding="utf-8") for name in names)
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -15,6 +15,7 @@ class GenerateConfig:
     ``objects_uri`` is where pictures and manifest go (a folder or gs://), ``media_base_url`` where shoppers find
     them, ``redis_url`` the creative index ("" publishes nothing). ``only`` keeps products whose item id or
     category is named, and prompts whose arm is named, if any is; ``limit`` keeps the first products (0: all).
+    ``gate`` are the quality gate's options (``generation.GateSettings``).
     ``workers`` is the number of processes; ``rows_per_part`` how many pictures a manifest file holds at most;
     ``runner_options`` are Beam's own flags, used in place of the in-process runner when they name a runner. Photos
     at addresses that are not public are fetched only from ``private_hosts``.
@@ -29,6 +30,7 @@ class GenerateConfig:
     weights: str = ".backdrop/weights/u2netp.onnx"
     backend: str = "procedural"
     backend_options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    gate: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     workers: int = 2
     attempts: int = 3
     limit: int = 0
@@ -52,7 +54,9 @@ class GenerateConfig:
     def to_json(self) -> str:
         """Write as JSON."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return json.dumps({**plain, "backend_options": dict(self.backend_options)}, sort_keys=True)
+        return json.dumps(
+            {**plain, "backend_options": dict(self.backend_options), "gate": dict(self.gate)}, sort_keys=True
+        )
 
     @classmethod
     def from_json(cls, text: str) -> "GenerateConfig":

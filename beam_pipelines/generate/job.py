@@ -75,6 +75,7 @@ def _render(config: GenerateConfig, plan: Plan, progress_folder: str) -> dict[st
         attempts=config.attempts,
         rows_per_part=config.rows_per_part,
         progress=progress_folder,
+        gate=dict(config.gate),
     )
     workers = min(config.workers, len(plan.tasks))
     with _one_thread_each(workers):

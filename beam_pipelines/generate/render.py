@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from generation import (
     cut_out,
     decode_photo,
     open_backend,
+    open_gate,
     read_photo_bytes,
 )
 from stores import ObjectStore, open_objects
@@ -37,7 +38,10 @@ WORKER_MARK = "BACKDROP_GENERATE_WORKER"
 
 @dataclass(frozen=True, slots=True)
 class RenderSettings:
-    """What a worker needs to make pictures; ``progress`` is a folder ("" for none) where it counts them."""
+    """What a worker needs to make pictures.
+
+    ``progress`` is a folder ("" for none) where it counts them, ``gate`` are the quality gate's options.
+    """
 
     objects_uri: str
     weights: str
@@ -46,6 +50,7 @@ class RenderSettings:
     attempts: int
     rows_per_part: int
     progress: str = ""
+    gate: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_creatives(task: Task, segmenter: Segmenter, renderer: Renderer, objects: ObjectStore) -> Iterator[Creative]:
@@ -88,7 +93,8 @@ class RenderProduct(beam.DoFn):
         settings = self._settings
         self._objects: ObjectStore = open_objects(settings.objects_uri, "")
         self._segmenter: Segmenter = RembgSegmenter(Path(settings.weights))
-        self._renderer = Renderer(open_backend(settings.backend, settings.backend_options), settings.attempts)
+        backend = open_backend(settings.backend, settings.backend_options)
+        self._renderer = Renderer(backend, settings.attempts, judge=open_gate(settings.gate, self._segmenter))
 
     def process(self, element: bytes) -> Iterable[Any]:
         """Make and store the pictures of one product."""

@@ -1,6 +1,6 @@
 """Facts on their way to the fold, as columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,9 +81,10 @@ class FactColumns:
             tuple(tuple(known) for known in numbers),
         )
 
-    def encode(self) -> bytes:
-        """Write as bytes."""
-        return encode_columns({"names": self.names}, {name: getattr(self, name) for name in _COLUMNS})
+    def encode(self, more: Mapping[str, NDArray[Any]] | None = None) -> bytes:
+        """Write as bytes, with columns that others read (``more``)."""
+        ours = {name: getattr(self, name) for name in _COLUMNS}
+        return encode_columns({"names": self.names}, ours | dict(more or {}))
 
     @classmethod
     def decode(cls, data: bytes) -> "FactColumns":

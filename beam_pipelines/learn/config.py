@@ -3,13 +3,52 @@
 import json
 from dataclasses import asdict, dataclass, field
 
-from contracts import DEFAULT_FLUSH_MS, LineageSettings, SettingsError, check_name
+from contracts import (
+    ACTIVITY_FEATURES,
+    ACTIVITY_VIEW,
+    DEFAULT_ACTIVITY_FLUSH_MS,
+    DEFAULT_FLUSH_MS,
+    LineageSettings,
+    SettingsError,
+    WritePlan,
+    check_name,
+)
 from learner import ModelSettings
 
 PRISM = "prism"
 FLINK = "flink"
 # A time that never comes, beyond Beam's last timestamp: a job that learns up to it never ends.
 NEVER_MS = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityConfig:
+    """How user activity is published.
+
+    ``plan`` is the write plan (JSON); ``objects_uri`` where the rows lie for training; rows are due at multiples of
+    ``flush_ms`` of log time.
+    """
+
+    plan: str
+    objects_uri: str
+    flush_ms: int = DEFAULT_ACTIVITY_FLUSH_MS
+
+    def __post_init__(self) -> None:
+        """Refuse a plan whose view is not the one that is written.
+
+        Raises:
+            SettingsError: naming what differs.
+            FormatError: if the plan is damaged.
+        """
+        found = WritePlan.from_json(self.plan.encode()).find(ACTIVITY_VIEW)
+        offered = {} if found is None else {feature.name: feature.value_type for feature in found[1].features}
+        if found is None or found[0].key_type != "STRING" or offered != ACTIVITY_FEATURES or self.flush_ms < 1:
+            message = (
+                f"view {ACTIVITY_VIEW!r} of the write plan has the features {offered}, flushed every {self.flush_ms} "
+                f"ms: it needs {dict(ACTIVITY_FEATURES)}, an entity with a STRING key, and at least 1 ms; "
+                "or set learn.activity = false"
+            )
+            raise SettingsError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +59,8 @@ class LearnConfig:
     Flink job server's jars. ``grace_period_s`` is how long a job may take to end before it is killed. A job with
     ``until_ms`` learns what was appended before that time, and ends.
     ``trim_interval_s`` is how often the log is trimmed below what is archived and no longer needed; 0: never.
-    ``metrics_port`` 0 serves no metrics; a replay never does.
+    ``metrics_port`` 0 serves no metrics; a replay never does. ``activity`` None publishes no user activity; a replay
+    never does, either.
     """
 
     redis_url: str
@@ -42,6 +82,7 @@ class LearnConfig:
     trim_interval_s: float = 60.0
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
+    activity: ActivityConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -76,5 +117,7 @@ class LearnConfig:
         """Read what ``to_json`` wrote."""
         plain = json.loads(text)
         plain["model"]["shared"] = tuple(plain["model"]["shared"])
+        activity = ActivityConfig(**plain["activity"]) if plain["activity"] else None
+        plain["activity"] = activity
         nested = {"settings": LineageSettings(**plain["settings"]), "model": ModelSettings(**plain["model"])}
         return cls(**(plain | nested))

@@ -10,8 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from beam_pipelines.learn.activity_facts import ActivityFacts
 from beam_pipelines.learn.chunk import NAMES, FactColumns
 from contracts import (
     CLICK,
@@ -87,15 +89,20 @@ class _Fault:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What entries held: their counting facts, poison, and for each entry how many facts by verdict or drop reason."""
+    """What entries held: their counting facts, poison, and for each entry how many facts by verdict or drop reason.
+
+    ``activity`` are the counting facts by user, where they were asked for.
+    """
 
     counting: FactColumns
     poison: tuple[Poison, ...]
     tallies: tuple[Mapping[str, int], ...]
+    activity: ActivityFacts | None = None
 
 
-def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> Decoded:
+def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings, *, with_users: bool = False) -> Decoded:
     """Decode entries in order and judge their facts."""
+    users: list[pa.Array] = [pa.array([], pa.utf8())]
     parts: list[FactColumns] = []
     poison: list[Poison] = []
     tallies: list[Counter[str]] = [Counter() for _ in entries]
@@ -122,6 +129,9 @@ def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> De
         tallies[number].update({fault.reason: fault.rows for fault in faults})
         parts.append(columns.take(good))
         event_ms.append(times[good])
+        if with_users:
+            found = batch.rows.column("user")
+            users.append(found if good is _ALL else found.filter(pa.array(good)))
         sources.append(number)
     facts = FactColumns.concatenate(parts, settings.d)
     source = np.repeat(np.array(sources, dtype=np.int64), [len(part) for part in parts])
@@ -132,8 +142,22 @@ def decode_entries(entries: Sequence[LogEntry], settings: LineageSettings) -> De
         for number, count in enumerate(np.bincount(source[judged == verdict], minlength=len(entries)).tolist()):
             if count:
                 tallies[number][name] = count
-    counting = facts if bool((judged == COUNTS).all()) else facts.take(judged == COUNTS)
-    return Decoded(counting, tuple(poison), tuple(tallies))
+    counts = judged == COUNTS
+    counting = facts if bool(counts.all()) else facts.take(counts)
+    activity = (
+        ActivityFacts(facts.kind, facts.high, facts.low, append_ms, pa.concat_arrays(users)).take(counts)
+        if with_users
+        else None
+    )
+    return Decoded(counting, tuple(poison), tuple(tallies), activity)
+
+
+def sound_rows(batch: FactBatch) -> NDArray[np.bool_]:
+    """Which rows (n,) are no poison, whatever their context schema."""
+    good, _ = _good(batch, _columns(batch), batch.integers("event_ms"))
+    sound = np.zeros(len(batch), dtype=np.bool_)
+    sound[good] = True
+    return sound
 
 
 def _good(batch: FactBatch, facts: FactColumns, event_ms: NDArray[np.int64]) -> tuple[Any, list[_Fault]]:

@@ -57,10 +57,14 @@ class Ledger:
 
 
 class DecodeFacts(beam.DoFn):
-    """Frames to columns (bytes) of the facts that count; what does not is entered in the ledger."""
+    """Frames to columns (bytes) of the facts that count; what does not is entered in the ledger.
 
-    def __init__(self, settings: LineageSettings, lineage: str, redis_url: str) -> None:
+    ``with_users`` adds the columns that ``ActivityFacts`` reads.
+    """
+
+    def __init__(self, settings: LineageSettings, lineage: str, redis_url: str, *, with_users: bool = False) -> None:
         self._settings = settings
+        self._with_users = with_users
         self._lineage = lineage
         self._redis_url = redis_url
         self._client: redis.Redis | None = None
@@ -79,14 +83,14 @@ class DecodeFacts(beam.DoFn):
     def process(self, element: bytes) -> Iterator[bytes]:
         """Decode a frame."""
         frame = decode_frame(element)
-        decoded = decode_entries(frame.entries, self._settings)
+        decoded = decode_entries(frame.entries, self._settings, with_users=self._with_users)
         if self._ledger is not None:
             self._ledger.enter(frame, decoded)
         for name, count in sum((Counter(tally) for tally in decoded.tallies), Counter()).items():
             counter: Any = Metrics.counter(NAMESPACE, name)
             counter.inc(count)
         if len(decoded.counting):
-            yield decoded.counting.encode()
+            yield decoded.counting.encode(decoded.activity.columns() if decoded.activity is not None else None)
 
 
 class RouteFacts(beam.DoFn):

@@ -1,11 +1,8 @@
 """FoldFacts: the fold as a stateful stage, keyed by (shard, window) in the global window (design, idea 5)."""
 
-import secrets
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet
 
 import apache_beam as beam
 import numpy as np
@@ -19,42 +16,16 @@ from numpy.typing import NDArray
 from beam_pipelines.learn.chunk import FactColumns
 from beam_pipelines.learn.config import NEVER_MS
 from beam_pipelines.learn.fold import WindowState, decode_state, delta, encode_state, fold
+from beam_pipelines.learn.held import Held
 from beam_pipelines.learn.identities import IdentitySet
 from beam_pipelines.learn.publication import Publication
 from beam_pipelines.learn.route import ShardWindow
 from beam_pipelines.learn.times import ms_of, next_multiple, timestamp_of
 from contracts import LineageSettings, encode_statistics
 
-_TOKEN_BYTES = 16
 _PAIR = np.dtype([("high", "<u8"), ("low", "<u8")])
 
 Emitted = Iterator[TimestampedValue[Any]]
-
-
-class _Held:
-    """Decoded states by key, each with the token that it was written under."""
-
-    def __init__(self) -> None:
-        self.states: dict[bytes, tuple[bytes, WindowState]] = {}
-
-
-# What this process's stages hold is asked for from outside them.
-_all_held: "WeakSet[_Held]" = WeakSet()
-_all_held_lock = threading.Lock()
-
-
-def _hold() -> _Held:
-    held = _Held()
-    with _all_held_lock:
-        _all_held.add(held)
-    return held
-
-
-def held_bytes() -> int:
-    """Memory of the decoded states of open windows in this process; 0 where the stage runs in another."""
-    with _all_held_lock:
-        all_held = list(_all_held)
-    return sum(state.nbytes for held in all_held for _, state in list(held.states.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +44,7 @@ class FoldFacts(beam.DoFn):
     A chunk is only put aside; the next flush folds all that wait at once, so that small batches cost little.
     Timers stand on the watermark only, which is the log's time. Each flush time has a timer of its own: one that
     is moved would be pushed ahead for ever by steady traffic. Decoded state stays in memory, once a process, however
-    many copies of the stage Beam makes; the token in the state tells whether memory is still the same after a bundle
-    was retried or another worker has had the key.
+    many copies of the stage Beam makes.
     """
 
     TOKEN = beam.DoFn.StateParam(ReadModifyWriteStateSpec("token", coders.BytesCoder()))
@@ -93,11 +63,11 @@ class FoldFacts(beam.DoFn):
         self._until_ms = until_ms
         shared: Any = Shared
         self._shared = shared()
-        self._held = _Held()
+        self._held: Held[WindowState] | None = None
 
     def setup(self) -> None:
         """Hold what the process's other copies of the stage hold."""
-        self._held = self._shared.acquire(_hold)
+        self._held = self._shared.acquire(Held)
 
     def process(
         self,
@@ -187,23 +157,26 @@ class FoldFacts(beam.DoFn):
     def _load(self, key: bytes, token: bytes | None, cells: _Cells) -> WindowState:
         if token is None:
             return WindowState.zero(self._settings.d)
-        held = self._held.states.get(key)
-        if held is not None and held[0] == token:
-            return held[1]
+        held = self._open().get(key, token)
+        if held is not None:
+            return held
         pairs = np.frombuffer(b"".join(cells.identities.read()), dtype=_PAIR)
         known = IdentitySet().add(pairs["high"].astype(np.uint64), pairs["low"].astype(np.uint64))
         return decode_state(cells.statistics.read(), known)
 
     def _store(self, key: bytes, state: WindowState, cells: _Cells) -> None:
-        token = secrets.token_bytes(_TOKEN_BYTES)
-        cells.token.write(token)
+        cells.token.write(self._open().put(key, state))
         cells.statistics.write(encode_state(state))
-        self._held.states[key] = (token, state)
 
     def _forget(self, passed_ms: int) -> None:
-        for key in list(self._held.states):
-            if self._settings.bound_ms(ShardWindow.from_bytes(key).window) <= passed_ms:
-                self._held.states.pop(key, None)
+        bound_ms = self._settings.bound_ms
+        self._open().drop(lambda key: bound_ms(ShardWindow.from_bytes(key).window) <= passed_ms)
+
+    def _open(self) -> Held[WindowState]:
+        if self._held is None:
+            message = "FoldFacts was used before setup"
+            raise RuntimeError(message)
+        return self._held
 
 
 def _pairs(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> bytes:

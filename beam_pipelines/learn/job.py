@@ -1,4 +1,4 @@
-"""The learner's graph: read, decode, route, fold, publish, low watermark; beside it the archive."""
+"""The learner's graph: read, decode, route, fold, publish, low watermark; beside it user activity and the archive."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from beam_pipelines.learn.activity_stage import PublishActivity, RouteActivity
 from beam_pipelines.learn.archive_stage import ArchiveLog, by_partition
 from beam_pipelines.learn.as_of import AsOfOpener
 from beam_pipelines.learn.config import LearnConfig
@@ -31,11 +32,11 @@ class LearnFromFrames(beam.PTransform[Any, Any]):
         """Build the stages."""
         config = self.config
         url, lineage, settings = config.redis_url, config.lineage, config.settings
-        chunks = (
-            frames
-            | "DecodeFacts" >> _stage(DecodeFacts(settings, lineage, url), bytes)
-            | "RouteFacts" >> _stage(RouteFacts(settings), tuple[bytes, bytes])
+        activity = None if config.ends else config.activity
+        facts = frames | "DecodeFacts" >> _stage(
+            DecodeFacts(settings, lineage, url, with_users=activity is not None), bytes
         )
+        chunks = facts | "RouteFacts" >> _stage(RouteFacts(settings), tuple[bytes, bytes])
         publications = chunks | "FoldFacts" >> _stage(
             FoldFacts(settings, lineage, config.flush_ms, until_ms=config.until_ms), tuple[str, bytes]
         )
@@ -43,8 +44,15 @@ class LearnFromFrames(beam.PTransform[Any, Any]):
             PublishModel(settings, lineage, url, dataset=self.dataset, model=config.model), tuple[bytes, int]
         )
         ticks = frames | "Tick" >> _stage(Tick(config.flush_ms, until_ms=config.until_ms), tuple[bytes, int])
+        times = [closed, ticks]
+        if activity is not None:
+            times.append(
+                facts
+                | "RouteActivity" >> _stage(RouteActivity(settings.shards), tuple[bytes, bytes])
+                | "PublishActivity" >> _stage(PublishActivity(settings, lineage, url, activity), tuple[bytes, int])
+            )
         return (
-            (closed, ticks)
+            tuple(times)
             | "Times" >> _flatten()
             | "StoreLowWatermark" >> _stage(StoreLowWatermark(lineage, url, dataset=self.dataset), bytes)
         )

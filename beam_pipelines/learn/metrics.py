@@ -16,11 +16,11 @@ from prometheus_client.registry import Collector
 
 from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.decode import COUNTING, DROP_REASONS, POISON_REASONS
-from beam_pipelines.learn.positions import Progress, progress_of
 from beam_pipelines.learn.sight import ENTRIES_LOST, SOURCE
 from contracts import SettingsError, StoreError
 from stores.connect import connect
 from stores.dead_letters import DeadLetters
+from stores.progress import Progress, progress_of
 from stores.record_view import RecordView
 from stores.redis_log import RedisEventLog
 from stores.statistics import CategoryFacts, StatisticsStore

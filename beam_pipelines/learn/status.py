@@ -8,12 +8,12 @@ import structlog
 from beam_pipelines.learn.archive_stage import archived_here
 from beam_pipelines.learn.config import LearnConfig
 from beam_pipelines.learn.decode import COUNTING
-from beam_pipelines.learn.fold_stage import held_bytes
-from beam_pipelines.learn.positions import progress_of
+from beam_pipelines.learn.held import held_bytes
 from beam_pipelines.learn.sight import ENTRIES_LOST, SOURCE
 from contracts import BackdropError, Position
 from stores.connect import connect
 from stores.dead_letters import DeadLetters
+from stores.progress import progress_of
 from stores.redis_log import RedisEventLog
 from stores.statistics import StatisticsStore
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from beam_pipelines.learn.positions import Progress, progress_of
 from beam_pipelines.replay.state import LineageState, ReplayedCategory, entries_in_order, replay
 from contracts import EventLog, StatisticsBlob, UnavailableError, decode_statistics, keys
 from stores.objects import ObjectStore
+from stores.progress import Progress, progress_of
 from stores.statistics import NEVER, CategoryState, StatisticsStore
 
 _PAUSE_S = 0.2

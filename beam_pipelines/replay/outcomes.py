@@ -86,23 +86,29 @@ def _plain(rows: pa.Table) -> pa.Table:
     return pa.table(columns | {name: columns[name].cast(pa.utf8()) for name in ("category", "arm")})
 
 
-def _columns(rows: pa.Table, d: int) -> Outcomes:
+def distinct_decisions(rows: pa.Table) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """Decisions that counting facts tell of, each once and ascending by id, and whether (n,) each was clicked."""
     ids = np.array(rows.column("decision_id").to_pylist(), dtype="S16")
     _, first, decision = np.unique(ids, return_index=True, return_inverse=True)
     clicks = rows.column("kind").to_numpy() == CLICK
-    shown = rows.take(pa.array(first))
+    clicked = np.bincount(decision, weights=clicks, minlength=len(first)) > 0
+    return rows.take(pa.array(first)), clicked
+
+
+def _columns(rows: pa.Table, d: int) -> Outcomes:
+    shown, clicked = distinct_decisions(rows)
     arms = sorted({arm for name in ("arm", "eligible") for arm in _distinct(shown.column(name))})
     categories = _distinct(shown.column("category"))
     _, user = np.unique(np.array(shown.column("user").to_pylist(), dtype=object), return_inverse=True)
     flat = shown.column("context").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return Outcomes(
-        clicked=np.bincount(decision, weights=clicks, minlength=len(first)) > 0,
+        clicked=clicked,
         propensity=shown.column("propensity").to_numpy().astype(np.float64),
         user=user.astype(np.int64),
         category=_codes(shown.column("category"), categories),
         arm=_codes(shown.column("arm"), arms),
         eligible=_membership(shown.column("eligible"), arms),
-        contexts=flat.astype(np.int16).reshape(len(first), d),
+        contexts=flat.astype(np.int16).reshape(len(shown), d),
         categories=tuple(categories),
         arms=tuple(arms),
     )

@@ -34,6 +34,7 @@ COMMANDS = (
     "evaluate",
     "replay",
     "warm-start",
+    "shadow",
     "promote",
     "rollback",
     "confirm",
@@ -46,6 +47,7 @@ COMMANDS = (
     "arm",
     "tune",
     "dead-letters",
+    "keys",
 )
 PATIENCE_S = 60.0
 
@@ -131,6 +133,9 @@ def test_a_taken_port_is_one_sentence_and_leaves_nothing(tmp_path: Path, redis_s
     [
         (("learn", "--redis", "nonsense"), SettingsError, r"context\.json is missing"),
         (("serve", "--port", "99999"), SettingsError, r"serve\.port: .*99999"),
+        (("features", "--days", "3"), InvalidInputError, "--days and --as-of are about the aggregates"),
+        (("features", "--aggregate", "--days", "0"), SettingsError, "features.days"),
+        (("features", "--aggregate", "--redis", "redis://127.0.0.1:1"), UnavailableError, "redis|Redis"),
         (("serve", "--home", "nowhere"), SettingsError, r"plan\.json cannot be read .*`backdrop features`"),
         (("split", "original=1", "--redis", "nonsense"), InvalidInputError, "'nonsense' is not valid"),
         (("demo", "--policies", "best"), InvalidInputError, r"\['best'\] are not known"),

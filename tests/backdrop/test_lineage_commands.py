@@ -121,6 +121,7 @@ def test_verify_takes_any_lineage_and_a_trimmed_log(log: RedisEventLog, redis_cl
 def test_a_learner_refuses_other_settings_and_partitions_naming_both_values(
     log: RedisEventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BACKDROP_LEARN__ACTIVITY", "false")
     monkeypatch.setenv("BACKDROP_LINEAGE__GAMMA", "0.5")
     assert "lineage 'new' was begun with other settings (gamma: stored 1.0, set 0.5)" in refused(
         "learn", "--lineage", "new"

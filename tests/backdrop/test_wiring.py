@@ -8,6 +8,7 @@ import pytest
 
 from backdrop.settings import Settings, load_settings
 from backdrop.wiring import (
+    admin_config,
     find_prism,
     generate_config,
     learn_config,
@@ -15,10 +16,22 @@ from backdrop.wiring import (
     read_schema,
     server_config,
 )
-from beam_pipelines.learn import LearnConfig
-from contracts import Bias, ContextSchema, InvalidInputError, LineageSettings, Present, SettingsError, SetupError
+from beam_pipelines.learn import ActivityConfig, LearnConfig
+from contracts import (
+    Bias,
+    ContextSchema,
+    InvalidInputError,
+    LineageSettings,
+    Present,
+    SettingsError,
+    SetupError,
+    WritePlan,
+)
 from learner import ModelSettings
+from serving import AdminConfig, ServerConfig
 from stores import open_objects
+from tests.beam_pipelines.activity_oracle import PLAN
+from tests.stores.feast_bytes import PLAN as OTHER_PLAN
 
 SCHEMA = ContextSchema((Bias(), Present("user_profile:device")))
 LINEAGE = {"id": "autumn", "window_s": 10, "attribution_s": 20.5, "grace_s": 0.25, "shards": 3, "gamma": 0.5}
@@ -52,6 +65,7 @@ def compiled(home: Path, **flags: object) -> Settings:
     settings = settings_of(home, **flags)
     settings.schema_path.parent.mkdir(parents=True)
     settings.schema_path.write_bytes(SCHEMA.to_json())
+    settings.write_plan_path.write_bytes(PLAN.to_json())
     return settings
 
 
@@ -69,9 +83,16 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
                 "public_url": "https://ads.example",
                 "media_url": "https://cdn.example/shop",
                 "allowed_hosts": ("shop.example",),
+                "cors_origins": ("https://shop.example",),
                 "redis_deadline_ms": 35,
                 "body_limit_bytes": 2048,
                 "studio": False,
+                "workers": 3,
+                "cap_impressions": 4,
+                "cap_window_s": 90.5,
+                "sync_pixels": True,
+                "access_log_every": 7,
+                "drain_notice_s": 1.5,
             },
         )
     )
@@ -80,8 +101,12 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
     assert (config.partitions, config.read_deadline_ms, config.body_limit_bytes) == (9, 35, 2048)
     assert (config.public_base_url, config.media_base_url) == ("https://ads.example", "https://cdn.example/shop")
     assert config.allowed_hosts == ("shop.example",)
+    assert config.cors_origins == ("https://shop.example",)
     assert config.objects_root is None
     assert not config.studio
+    assert (config.workers, config.cap_impressions, config.cap_window_ms) == (3, 4, 90_500)
+    assert (config.sync_pixels, config.access_log_every, config.drain_notice_ms) == (True, 7, 1500)
+    assert ServerConfig.from_json(config.to_json()) == config
 
 
 def test_the_servers_files_and_pictures_lie_at_home_unless_said_otherwise(tmp_path: Path) -> None:
@@ -93,6 +118,31 @@ def test_the_servers_files_and_pictures_lie_at_home_unless_said_otherwise(tmp_pa
     assert config.media_base_url == "http://127.0.0.1:9001/media"
     assert config.base_url == "http://127.0.0.1:9001"
     assert config.studio
+
+
+def test_the_admin_port_needs_a_secret_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def admin(**serve: object) -> AdminConfig | None:
+        return admin_config(settings_of(tmp_path, serve=serve))
+
+    assert admin() is None
+    file = tmp_path / "token"
+    with pytest.raises(SettingsError, match="cannot be read"):
+        admin(admin_port=9100, admin_token_file=file)
+    file.write_text("t" * 20 + "\n")
+    file.chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        admin(admin_port=9100, admin_token_file=file)
+    file.chmod(0o600)
+    assert admin(admin_port=9100, admin_token_file=file) == AdminConfig("127.0.0.1", 9100, "t" * 20)
+    with pytest.raises(SettingsError, match="needs a token"):
+        admin(admin_port=9100)
+    monkeypatch.setenv("BACKDROP_SERVE__ADMIN_TOKEN", "s3cret")
+    with pytest.raises(SettingsError, match="6 characters"):
+        admin(admin_port=9100)
+    monkeypatch.setenv("BACKDROP_SERVE__ADMIN_TOKEN", "s3cret" * 5)
+    found = admin(admin_port=9100)
+    assert found == AdminConfig("127.0.0.1", 9100, "s3cret" * 5)
+    assert "s3cret" not in repr(found) + repr(settings_of(tmp_path, serve={"admin_port": 9100}))
 
 
 def test_a_server_needs_a_port(tmp_path: Path) -> None:
@@ -155,6 +205,21 @@ def test_a_disjoint_model_shares_nothing_and_a_hybrid_one_has_no_prior(tmp_path:
     assert model_settings(disjoint) == ModelSettings(prior=20.0)
     with pytest.raises(InvalidInputError, match=r"prior = 20\.0"):
         model_settings(compiled(tmp_path, learn={"model": "hybrid", "prior": 20}))
+
+
+def test_the_learner_publishes_activity_where_there_is_a_view_for_it(
+    tmp_path: Path, program: Callable[..., Path]
+) -> None:
+    program("tools/prism")
+    settings = compiled(tmp_path, learn={"activity_flush_ms": 700})
+    found = learn_config(settings).activity
+    assert found == ActivityConfig(PLAN.to_json().decode(), str(tmp_path / "objects"), 700)
+    assert learn_config(settings_of(tmp_path, learn={"activity": False})).activity is None
+    settings.write_plan_path.write_bytes(WritePlan(OTHER_PLAN).to_json())
+    assert learn_config(settings).activity is None
+    settings.write_plan_path.unlink()
+    with pytest.raises(SettingsError, match=r"stream\.json is missing: run `backdrop features`"):
+        learn_config(settings)
 
 
 def test_a_learner_on_flink_gets_the_job_servers_folder(tmp_path: Path) -> None:

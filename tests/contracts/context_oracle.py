@@ -22,15 +22,15 @@ def context(schema: ContextSchema, row: Row) -> list[list[int]]:
             case OneHot() | Hashed():
                 entries += [[1024 * hit] for hit in _hits(field, row)]
             case Cross():
-                left, right = (_hits(_one_hot(schema, name), row) for name in (field.left, field.right))
+                left, right = (_hits(_coded(schema, name), row) for name in (field.left, field.right))
                 entries += [[1024 * (a and b)] for a in left for b in right]
             case Present():
                 entries.append([1024 * (_known(row[field.feature]) is not None)])
     return entries
 
 
-def _one_hot(schema: ContextSchema, feature: str) -> OneHot:
-    return next(field for field in schema.fields if isinstance(field, OneHot) and field.feature == feature)
+def _coded(schema: ContextSchema, feature: str) -> OneHot | Hashed:
+    return next(field for field in schema.fields if isinstance(field, OneHot | Hashed) and field.feature == feature)
 
 
 def _hits(field: OneHot | Hashed, row: Row) -> list[int]:

@@ -1,10 +1,12 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contracts import (
@@ -55,8 +57,10 @@ def schemas(draw: st.DrawFn) -> ContextSchema:
     fields += [OneHot(name, tuple(draw(vocabularies)), draw(st.booleans())) for name in one_hot]
     if draw(st.booleans()):
         fields.append(Hashed("w:c", draw(st.integers(1, 6))))
-    if len(one_hot) == len(TEXTS) - 1 and draw(st.booleans()):
-        fields.append(Cross(one_hot[0], one_hot[1]))
+    coded = [each.feature for each in fields if isinstance(each, OneHot | Hashed)]
+    if len(coded) > 1 and draw(st.booleans()):
+        left, right = draw(st.permutations(coded))[:2]
+        fields.append(Cross(left, right))
     for name in draw(st.lists(st.sampled_from(NUMBERS), unique=True)):
         log = draw(st.booleans())
         low = draw(st.floats(0.001, 100) if log else st.floats(-1e6, 1e6))
@@ -188,9 +192,70 @@ def test_hash_changes_with_everything_that_matters(field: ContextField, change: 
     assert len({base.hash, *(other.hash for other in others)}) == len(others) + 1
 
 
+@st.composite
+def neighbours(draw: st.DrawFn) -> tuple[ContextSchema, ContextSchema]:
+    """A schema, and one that differs from it in one thing (or, by chance, in none)."""
+    schema = draw(schemas())
+    fields = list(schema.fields)
+    place = draw(st.integers(0, len(fields) - 1))
+    other = draw(st.sampled_from(draw(schemas()).fields))
+    change = draw(st.sampled_from(("drop", "swap", "insert", "replace", "edit")))
+    if change == "drop":
+        del fields[place]
+    elif change == "swap":
+        fields[0], fields[place] = fields[place], fields[0]
+    elif change == "insert":
+        fields.insert(place, other)
+    elif change == "replace":
+        fields[place] = other
+    else:
+        fields[place] = draw(edited(fields[place]))
+    try:
+        return schema, ContextSchema(tuple(fields))
+    except InvalidInputError:
+        assume(False)
+        raise
+
+
+def edited(field: ContextField) -> st.SearchStrategy[ContextField]:
+    """The field with another value in one of its places; not always a valid one."""
+    by_type: dict[type, st.SearchStrategy[object]] = {
+        bool: st.booleans(),
+        int: st.integers(1, 6),
+        float: st.floats(-1e7, 1e7),
+        str: st.sampled_from((*TEXTS, *NUMBERS, "")),
+        tuple: st.lists(st.text("abcrgdu", min_size=1, max_size=4), min_size=1, max_size=4, unique=True).map(tuple),
+    }
+    values = asdict(field)
+    if not values:
+        return st.just(field)
+    return st.sampled_from(sorted(values)).flatmap(
+        lambda name: by_type[type(values[name])].map(lambda value: _with(field, name, value))
+    )
+
+
+def _with(field: Any, name: str, value: object) -> ContextField:
+    changed: ContextField = replace(field, **{name: value})
+    return changed
+
+
+@given(neighbours(), st.lists(rows(), min_size=1, max_size=4))
+def test_what_changes_an_encoding_changes_the_hash(
+    pair: tuple[ContextSchema, ContextSchema], table: list[Mapping[str, object]]
+) -> None:
+    one, other = pair
+    same = one.names == other.names and np.array_equal(encode(one, table), encode(other, table))
+    if one.fields != other.fields or not same:
+        assert one.hash != other.hash
+    else:
+        assert same
+
+
 def test_hash_does_not_change_with_how_it_is_written() -> None:
     document = {"version": 1, "fields": [{"kind": "numeric", "feature": "v:x", "low": 1, "high": 2, "impute": 1}]}
     assert ContextSchema.from_document(document) == ContextSchema((Numeric("v:x", 1.0, 2.0, 1.0),))
+    in_integers = ContextSchema((Numeric("v:x", 1, 2, 1),))
+    assert in_integers.hash == ContextSchema.from_json(in_integers.to_json()).hash
 
 
 def test_hash_is_pinned() -> None:

@@ -1,3 +1,6 @@
+import uuid
+from io import BytesIO
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +12,10 @@ from contracts import (
     check_user,
     decision_ms,
     decision_ms_of,
+    id_text,
     is_decision_id,
     new_decision_id,
+    new_decision_ids,
     shard_of,
     window_of,
 )
@@ -23,6 +28,19 @@ seeds = st.binary(min_size=10, max_size=10)
 def decision_ids(draw: st.DrawFn) -> bytes:
     seed = draw(seeds)
     return new_decision_id(draw(times), lambda count: seed[:count])
+
+
+def test_ids_made_together_are_those_made_one_by_one() -> None:
+    drawn = bytes(range(30))
+    tails = [drawn[:10], drawn[10:20], drawn[20:]]
+    together = new_decision_ids(1_700_000_000_000, 3, lambda size: drawn[:size])
+    assert together == [new_decision_id(1_700_000_000_000, BytesIO(tail).read) for tail in tails]
+    assert len(set(new_decision_ids(1, 1000))) == 1000
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_an_ids_text_is_the_uuids(value: bytes) -> None:
+    assert id_text(value) == str(uuid.UUID(bytes=value))
 
 
 @given(times, seeds)

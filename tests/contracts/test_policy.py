@@ -49,6 +49,19 @@ def test_growing_one_share_only_moves_users_into_it() -> None:
             assert after.policy_of(f"u{number}") == LINUCB
 
 
+@given(st.floats(0.05, 0.3), st.floats(0.05, 0.3), st.floats(-0.04, 0.2), st.sampled_from([ORIGINAL, RANDOM]))
+def test_a_share_moved_to_or_from_linucb_moves_its_users_only(
+    original: float, random: float, moved: float, other: str
+) -> None:
+    shares = {ORIGINAL: original, RANDOM: random, LINUCB: 1 - original - random}
+    before = TrafficPolicy(split=shares)
+    after = TrafficPolicy(split=shares | {other: shares[other] + moved, LINUCB: shares[LINUCB] - moved})
+    users = [f"u{number}" for number in range(400)]
+    changes = {(before.policy_of(user), after.policy_of(user)) for user in users}
+    changes = {(old, new) for old, new in changes if old != new}
+    assert changes <= {(LINUCB, other) if moved > 0 else (other, LINUCB)}
+
+
 def test_a_policy_without_a_share_decides_for_nobody() -> None:
     policy = TrafficPolicy(split={ORIGINAL: 0.0, LINUCB: 1.0})
     assert {policy.policy_of(f"u{number}") for number in range(500)} == {LINUCB}
@@ -69,6 +82,7 @@ def test_shares_that_fall_short_by_rounding_still_cover_everyone() -> None:
         ({"split": {}}, "sum to 1"),
         ({"default_alpha": -0.1}, "alpha = -0.1"),
         ({"alpha": {"shoes": math.inf}}, "alpha = inf"),
+        ({"default_alpha": 1e10}, "alpha = 1"),
         ({"default_epsilon": 1.5}, "epsilon = 1.5"),
         ({"epsilon": {"shoes": math.nan}}, "epsilon = nan"),
     ],

@@ -7,21 +7,15 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import redis
 
-from contracts import ContextSchema, ReadPlan
-from feature_repo import apply_and_materialize, compile_features, compile_plan, write_profiles
 from stores import EmbeddedRedis, connect
-from stores.connect import command
-from tests.feature_repo import profiles, wide
-from tests.feature_repo.shop import Shop
+from tests.feature_repo.shop import NOW, REPO, Shop, load_shop, load_wide
 
-REPO = Path(__file__).resolve().parents[2] / "feature_repo"
-NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
+__all__ = ["NOW", "REPO"]
 
 
 @pytest.fixture(scope="session")
@@ -40,49 +34,18 @@ def feature_client(feature_redis: EmbeddedRedis) -> Iterator[redis.Redis]:
 
 @pytest.fixture(scope="session")
 def shop(feature_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """Backdrop's own repository, loaded with profiles fresh, old and odd, as of ``NOW``."""
-    folder = tmp_path_factory.mktemp("shop")
+    """Backdrop's own repository; loading it leaves no trace in this process."""
     before = (Path.cwd(), os.environ.get("BACKDROP_FEATURES_DIR"), list(sys.path), "definitions" in sys.modules)
-    tables = profiles.tables(NOW)
-    write_profiles(folder, users=tables["user"], items=tables["item"], placements=tables["placement"])
-    store_file = apply_and_materialize(
-        REPO,
-        redis_url=feature_redis.url,
-        features_dir=folder,
-        registry_path=folder / "registry.db",
-        now=NOW,
-    )
-    plan, schema = compile_features(
-        REPO,
-        store_file=store_file,
-        context_path=REPO / "context.yaml",
-        plan_path=folder / "plan.json",
-        schema_path=folder / "context.json",
-    )
+    loaded = load_shop(tmp_path_factory.mktemp("shop"), feature_redis.url)
     after = (Path.cwd(), os.environ.get("BACKDROP_FEATURES_DIR"), list(sys.path), "definitions" in sys.modules)
     assert after == before
-    return Shop(REPO, folder, store_file, feature_redis.url, plan, schema, NOW)
+    return loaded
 
 
 @pytest.fixture(scope="session")
 def wide_shop(feature_redis: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """A repository with every type the reader reads, random rows, and parts of them deleted from Redis."""
-    repo, folder = tmp_path_factory.mktemp("wide-repo"), tmp_path_factory.mktemp("wide-data")
-    wide.write_repo(repo)
-    wide.write_rows(folder, NOW)
-    store_file = apply_and_materialize(
-        repo,
-        redis_url=feature_redis.url,
-        features_dir=folder,
-        registry_path=folder / "registry.db",
-        now=NOW + timedelta(seconds=1),
-    )
-    schema: ContextSchema = wide.SCHEMA
-    plan: ReadPlan = compile_plan(repo, schema, store_file=store_file, item_texts=("item_wide:s",))
-    client = connect(feature_redis.url)
-    wide.damage(plan, lambda *words: command(client, *words))
-    client.close()
-    return Shop(repo, folder, store_file, feature_redis.url, plan, schema, NOW)
+    """A repository with every type the reader reads."""
+    return load_wide(tmp_path_factory.mktemp("wide-repo"), tmp_path_factory.mktemp("wide-data"), feature_redis.url)
 
 
 @pytest.fixture(autouse=True)

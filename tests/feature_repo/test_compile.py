@@ -1,5 +1,6 @@
 """Compiling the registry into the read plan: what comes out, and what is refused."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -79,7 +80,13 @@ def test_an_unknown_service_or_registry_is_refused(shop: Shop, tmp_path: Path) -
 _HEAD = """
 from datetime import timedelta
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
-from feast.types import Array, Float32, String
+from feast import PushSource
+from feast.stream_feature_view import StreamFeatureView
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import (
+    Array, Bytes, Decimal, Float32, Float64, ImageBytes, Json, Map, PdfBytes, Set, String, TimeUuid, Uuid,
+    ZonedTimestamp,
+)
 
 user = Entity(name="user", join_keys=["user"], value_type=ValueType.STRING)
 shop = Entity(name="shop", join_keys=["shop"], value_type=ValueType.STRING)
@@ -92,12 +99,45 @@ def view(name, entities, dtype=Float32, **more):
                        schema=[Field(name="x", dtype=dtype)], **more)
 
 
+def of_type(dtype):
+    name = f"type_{dtype}".replace("(", "_").replace(")", "").lower()
+    made = view(name, [user], dtype)
+    return made, FeatureService(name=name, features=[made])
+
+
 plain = view("plain", [user])
 lists = view("lists", [user], Array(Float32))
 pair = view("pair", [user, shop])
 stranger = view("stranger", [shop])
 offline = view("offline", [user], online=False)
 bytes_key = view("bytes_key", [age])
+everyone = view("everyone", [])
+
+
+@on_demand_feature_view(sources=[plain], schema=[Field(name="x", dtype=Float64)], mode="python")
+def computed(inputs):
+    return {"x": [1.0 for _ in inputs["x"]]}
+
+
+view_map, service_map = of_type(Map)
+view_json, service_json = of_type(Json)
+view_bytes, service_bytes_type = of_type(Bytes)
+view_pdf, service_pdf = of_type(PdfBytes)
+view_image, service_image = of_type(ImageBytes)
+view_uuid, service_uuid = of_type(Uuid)
+view_time_uuid, service_time_uuid = of_type(TimeUuid)
+view_decimal, service_decimal = of_type(Decimal)
+view_zoned, service_zoned = of_type(ZonedTimestamp)
+view_set, service_set = of_type(Set(String))
+service_everyone = FeatureService(name="everyone", features=[everyone])
+pinned = view("pinned", [user], version="v0")
+streamed = StreamFeatureView(
+    name="streamed", entities=[user], ttl=timedelta(days=1), schema=[Field(name="x", dtype=Float32)],
+    source=PushSource(name="pushed", batch_source=source),
+)
+service_pinned = FeatureService(name="pinned", features=[pinned])
+service_streamed = FeatureService(name="streamed", features=[streamed])
+service_computed = FeatureService(name="computed", features=[computed])
 forever = FeatureView(name="forever", entities=[user], ttl=timedelta(0), source=source,
                       schema=[Field(name="x", dtype=Float32)])
 service_plain = FeatureService(name="plain", features=[plain, forever])
@@ -123,7 +163,8 @@ def odd_repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "project: odd\nprovider: local\nregistry: registry.db\noffline_store: {type: duckdb}\n"
         "online_store: {type: redis}\nentity_key_serialization_version: 3\n"
     )
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         patch.chdir(repo)
         patch.syspath_prepend(str(repo))
         apply_total(load_repo_config(repo, repo / "feature_store.yaml"), repo, skip_source_validation=True)
@@ -143,12 +184,26 @@ def test_a_ttl_of_zero_means_never_stale(odd_repo: Path) -> None:
 @pytest.mark.parametrize(
     ("service", "view", "words"),
     [
-        ("lists", "lists", "FLOAT_LIST"),
+        ("lists", "lists", "lists:x of type FLOAT_LIST"),
+        ("type_map", "type_map", "type_map:x of type MAP"),
+        ("type_json", "type_json", "type_json:x of type JSON"),
+        ("type_bytes", "type_bytes", "type_bytes:x of type BYTES"),
+        ("type_pdfbytes", "type_pdfbytes", "x of type PDF_BYTES"),
+        ("type_imagebytes", "type_imagebytes", "x of type IMAGE_BYTES"),
+        ("type_uuid", "type_uuid", "type_uuid:x of type UUID"),
+        ("type_timeuuid", "type_timeuuid", "x of type TIME_UUID"),
+        ("type_decimal", "type_decimal", "x of type DECIMAL"),
+        ("type_zonedtimestamp", "type_zonedtimestamp", "x of type ZONED_TIMESTAMP"),
+        ("type_set_string", "type_set_string", "x of type STRING_SET"),
+        ("everyone", "everyone", r"view everyone has entities \[\]"),
+        ("computed", "computed", r"view computed, needed for \['x'\], is a OnDemandFeatureView"),
+        ("pinned", "pinned", "view pinned is pinned to version 0"),
+        ("streamed", "streamed", r"view streamed, needed for \['x'\], is a StreamFeatureView"),
         ("pair", "pair", "exactly one of"),
         ("stranger", "stranger", "exactly one of"),
         ("offline", "offline", "not online"),
-        ("bytes_key", "bytes_key", "join key of type BYTES"),
-        ("alias", "plain", "aliased"),
+        ("bytes_key", "bytes_key", "view bytes_key has the join key item of type BYTES"),
+        ("alias", "plain", r"view plain is aliased .*\(other\)"),
         ("mapped", "plain", "mapped join keys"),
     ],
 )

@@ -5,7 +5,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts import InvalidInputError, SetupError
-from feature_repo import PROFILE_SCHEMAS, connection_string, write_profiles, write_store_config
+from feature_repo import (
+    PROFILE_SCHEMAS,
+    connection_string,
+    load_aggregates,
+    stats_schemas,
+    write_profiles,
+    write_store_config,
+)
 from tests.feature_repo import profiles
 from tests.feature_repo.conftest import NOW, REPO
 
@@ -28,7 +35,8 @@ def test_the_schemas_are_those_of_the_definitions() -> None:
     from feature_repo import definitions
 
     kinds = {"STRING": pa.string(), "FLOAT": pa.float32(), "INT64": pa.int64()}
-    for view, schema in PROFILE_SCHEMAS.items():
+    stats = stats_schemas(load_aggregates(REPO / "aggregates.yaml"))
+    for view, schema in {**PROFILE_SCHEMAS, **stats}.items():
         fields = getattr(definitions, view).schema
         offered = {field.name: kinds[field.dtype.to_value_type().name] for field in fields}
         wanted = dict(zip(schema.names[1:-1], schema.types[1:-1], strict=True))
@@ -42,6 +50,7 @@ def test_bad_tables_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
         (good.drop_columns(["width"]), r"has no columns \['width'\]"),
         (good.set_column(1, "width", pa.array(["wide"] * len(good))), "cannot be cast"),
         (good.set_column(0, "placement", pa.array(["a", None, "b"])), "1 rows without placement"),
+        (pa.concat_tables([good, good.slice(1, 1)]), "1 entities with several rows of one time, such as .*'square'"),
     ):
         with pytest.raises(InvalidInputError, match=words):
             write(tmp_path / "out", placement=table)

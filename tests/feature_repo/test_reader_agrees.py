@@ -1,8 +1,6 @@
 """The online reader against the Feast SDK: every value of every request, bit for bit."""
 
 import importlib
-import math
-import struct
 from datetime import datetime
 from typing import Any
 
@@ -13,78 +11,23 @@ from hypothesis import strategies as st
 from contracts import FormatError, PlannedEntity, entity_key
 from stores import OnlineReader, connect_async
 from stores.connect import command_async
-from stores.feast_values import Value, decode_timestamp, decode_value
+from stores.feast_values import decode_timestamp, decode_value
 from tests.feature_repo import wide
+from tests.feature_repo.agreement import differences, requests, same
 from tests.feature_repo.shop import Shop
 
 REQUESTS = 3000
 
 
-def same(ours: Value, theirs: object) -> bool:
-    if isinstance(theirs, datetime):
-        return type(ours) is int and ours == theirs.timestamp()
-    if isinstance(ours, float) and isinstance(theirs, float):
-        return struct.pack("<d", ours) == struct.pack("<d", theirs) or (math.isnan(ours) and math.isnan(theirs))
-    return type(ours) is type(theirs) and ours == theirs
-
-
-def requests(count: int, seed: int) -> list[tuple[str, str, str]]:
-    """(user, item, placement), one in ten of each unknown."""
-    rng = np.random.default_rng(seed)
-    pools = {role: wide.keys_of(role) for role in wide.ROLES}
-    strangers = {"user": "987654321", "item": "no such sku", "placement": "77"}
-
-    def pick(role: str) -> str:
-        return strangers[role] if rng.random() < 0.1 else pools[role][int(rng.integers(len(pools[role])))]
-
-    return [(pick("user"), pick("item"), pick("placement")) for _ in range(count)]
-
-
-def from_sdk(shop: Shop, asked: list[tuple[str, str, str]]) -> list[dict[str, object]]:
-    references = list(shop.plan.references)
-    rows: list[dict[str, Any]] = [
-        {"user_id": int(user), "sku": item, "slot": int(placement)} for user, item, placement in asked
-    ]
-    answer = shop.store().get_online_features(references, rows, full_feature_names=True).to_dict()
-    return [{name: answer[name.replace(":", "__")][row] for name in references} for row in range(len(asked))]
-
-
 async def test_no_difference_to_the_sdk_in_random_requests(wide_shop: Shop) -> None:
-    asked = requests(REQUESTS, 1)
-    expected = from_sdk(wide_shop, asked)
-    client = connect_async(wide_shop.redis_url, timeout_s=10)
-    reader = OnlineReader(wide_shop.plan, wide_shop.schema, client)
-    patient = OnlineReader(wide.without_ttl(wide_shop.plan), wide_shop.schema, client)
-    differences: list[object] = []
-    features = wide_shop.schema.features
-    for (user, item, placement), theirs in zip(asked, expected, strict=True):
-        (ours,) = await reader.values(user, [item], placement)
-        differences += [(name, ours[name], theirs[name]) for name in theirs if not same(ours[name], theirs[name])]
-        row = await patient.read(user, [item], placement, wide_shop.now_ms)
-        columns = {name: [_plain(theirs[name])] for name in features}
-        raw, present = wide_shop.schema.raw(columns)
-        assert np.array_equal(row.raw, raw, equal_nan=True)
-        assert np.array_equal(row.present, present)
-        assert not row.stale.any()
-        assert row.texts[0].get("item_wide:s") == theirs["item_wide:s"]
-        assert row.damaged == 0
-    await client.aclose()
-    assert differences == []
-    kinds = {type(value) for theirs in expected for value in theirs.values()}
+    found, kinds = await differences(wide_shop, requests(REQUESTS, 1, seed=1))
+    assert found == []
     assert {str, int, float, bool, datetime, type(None)} <= kinds
 
 
 async def test_no_difference_for_many_items_at_once(wide_shop: Shop) -> None:
-    rng = np.random.default_rng(2)
-    client = connect_async(wide_shop.redis_url, timeout_s=10)
-    reader = OnlineReader(wide_shop.plan, wide_shop.schema, client)
-    for user, _, placement in requests(20, 3):
-        items = [*(wide.keys_of("item")[int(i)] for i in rng.integers(wide.ROWS["item"], size=19)), "no such sku"]
-        theirs = from_sdk(wide_shop, [(user, item, placement) for item in items])
-        ours = await reader.values(user, items, placement)
-        for our_row, their_row in zip(ours, theirs, strict=True):
-            assert all(same(our_row[name], their_row[name]) for name in their_row)
-    await client.aclose()
+    found, _ = await differences(wide_shop, requests(50, 20, seed=3))
+    assert found == []
 
 
 async def test_no_feature_is_served_past_its_ttl_without_a_flag(wide_shop: Shop) -> None:
@@ -113,10 +56,6 @@ async def test_no_feature_is_served_past_its_ttl_without_a_flag(wide_shop: Shop)
 def timestamp_type() -> Any:
     """Protobuf's own Timestamp (protobuf ships no types)."""
     return importlib.import_module("google.protobuf.timestamp_pb2").Timestamp
-
-
-def _plain(value: object) -> object:
-    return value.timestamp() if isinstance(value, datetime) else value
 
 
 @given(st.sampled_from(("STRING", "INT64", "INT32")), st.text("user_id:é", min_size=1, max_size=9), st.data())

@@ -119,8 +119,10 @@ def damage(plan: ReadPlan, run: Callable[..., object]) -> None:
         for key in keys_of(entity.role):
             redis_key = entity_key(entity, plan.project, key)
             fate = rng.random()
-            if fate < 0.1:
+            if fate < 0.05:
                 run("DEL", redis_key)
+            elif fate < 0.1:
+                run("PEXPIRE", redis_key, 1)
             elif fate < 0.4:
                 run("HDEL", redis_key, *(field for field in fields if rng.random() < 0.5), b"nothing")
             elif fate < 0.5:

@@ -33,7 +33,7 @@ class PickyJudge:
         self._left: dict[tuple[int, ...], int] = {}
         self._times = times
 
-    def __call__(self, picture: Pixels, placed: Placed) -> Verdict:
+    def __call__(self, picture: Pixels, placed: Placed, text: str) -> Verdict:
         left = self._left.setdefault(picture.shape, self._times)
         self._left[picture.shape] = left - 1
         return Verdict(("picky",) if left > 0 else (), MappingProxyType({"left": float(left)}))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from contracts import Placement
-from generation import Placed, ProceduralBackend, RenderRequest, composite, judge_picture, place
+from generation import LIMITS, Placed, ProceduralBackend, RenderRequest, composite, judge_picture, place
 from generation.arrays import Pixels
 from generation.shapes import grown
 from tests.generation.studio import PROMPTS, cutout
@@ -23,7 +23,7 @@ def picture(placed: Placed) -> Pixels:
 def test_a_good_picture_passes(picture: Pixels, placed: Placed) -> None:
     verdict = judge_picture(picture, placed)
     assert verdict.passed, verdict
-    assert set(verdict.numbers) == {"exposure", "burnt", "texture", "size", "contrast", "halo"}
+    assert set(verdict.numbers) == set(LIMITS)
 
 
 @pytest.mark.parametrize(("level", "reason"), [(0, "exposure"), (255, "burnt"), (128, "texture")])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import InvalidInputError
-from learner import choose, uniform
+from learner import choose, choose_among, uniform, uniform_among
+from learner.policy import _two_uniforms
 
 SCORES = st.lists(st.sampled_from((0.0, 0.5, 1.0)), min_size=1, max_size=6)
 
@@ -77,3 +78,32 @@ def test_indices_outside_are_refused() -> None:
 
 def test_an_ineligible_score_may_be_anything() -> None:
     assert choose(np.array([np.nan, 1.0]), np.array([False, True]), key=key(0)).arm == 1
+
+
+@given(SCORES, st.sampled_from((0.0, 0.25, 1.0)), st.binary(max_size=16))
+def test_plain_numbers_choose_as_arrays_by_the_book(scores: list[float], epsilon: float, with_key: bytes) -> None:
+    first, second = _two_uniforms(with_key)
+    values = np.array(scores)
+    best = np.flatnonzero(values == values.max())
+    pool = np.arange(len(scores)) if first < epsilon else best
+    choice = choose_among(scores, epsilon=epsilon, key=with_key)
+    assert choice.arm == pool[int(second * len(pool))]
+    assert choice == choose(values, np.ones(len(scores), dtype=np.bool_), epsilon=epsilon, key=with_key)
+    even = uniform_among(len(scores), with_key)
+    assert even == uniform(np.arange(len(scores)), with_key)
+    assert even.arm == int(second * len(scores))
+
+
+@pytest.mark.parametrize(
+    ("scores", "epsilon", "message"),
+    [
+        ([], 0.0, "no arm is eligible"),
+        ([1.0, float("inf")], 0.0, "score of arm 1 is not finite"),
+        ([1.0], -1, "epsilon"),
+    ],
+)
+def test_plain_numbers_that_cannot_be_chosen_from_are_refused(
+    scores: list[float], epsilon: float, message: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        choose_among(scores, epsilon=epsilon, key=key(0))

@@ -20,9 +20,14 @@ class FlakyLog:
         self.away = False
         self.slow_s = 0.0
         self.lose_answers = 0
+        self.defects = 0
 
     async def append(self, partition: int, blobs: Sequence[bytes]) -> tuple[Position, ...]:
         await asyncio.sleep(self.slow_s)
+        if self.defects:
+            self.defects -= 1
+            message = "a defect"
+            raise RuntimeError(message)
         if self.away:
             message = "away"
             raise UnavailableError(message)
@@ -83,6 +88,19 @@ async def test_facts_reach_the_log_in_batches_over_all_partitions() -> None:
     assert len(buffer) == 0
 
 
+async def test_a_full_batch_does_not_wait_for_the_interval() -> None:
+    log = FlakyLog()
+    buffer = a_buffer(log, batch=10, flush_s=3600)
+    task = asyncio.create_task(buffer.run())
+    for _ in range(14):
+        buffer.put(a_fact())
+        await asyncio.sleep(0)
+    await until(lambda: len(log.ids()) == 10)
+    assert len(buffer) == 4
+    await buffer.close(task, 5)
+    assert len(log.ids()) == 14
+
+
 async def test_schemas_and_lineages_never_share_a_batch() -> None:
     log = FlakyLog()
     buffer = a_buffer(log)
@@ -122,6 +140,20 @@ async def test_a_lost_answer_repeats_facts_but_loses_none() -> None:
     await buffer.close(task, 5)
     assert set(log.ids()) == {fact.fact.decision_id for fact in facts}
     assert len(log.ids()) == 30
+
+
+async def test_a_defect_of_the_log_does_not_end_the_flusher() -> None:
+    log = FlakyLog()
+    log.defects = 1
+    buffer = a_buffer(log)
+    task = asyncio.create_task(buffer.run())
+    facts = [a_fact() for _ in range(60)]
+    for fact in facts:
+        buffer.put(fact)
+    await until(lambda: log.defects == 0)
+    assert not task.done()
+    await buffer.close(task, 5)
+    assert log.ids() == [fact.fact.decision_id for fact in facts]
 
 
 async def test_a_fact_that_cannot_be_encoded_is_counted_and_the_others_arrive() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contracts import CreativeRef
 from learner import ArmStats, LinUCB
-from serving.choice import MAX_ALIGNMENTS, Chosen, ServedPack, choose_arm, eligible_arms
+from serving.choice import MAX_ALIGNMENTS, Chosen, ServedPack, choose_arm, eligible_arms, score
 
 HASH = "0011223344556677"
 CONTEXT = np.array([1024, 512, -256], dtype=np.int16)
@@ -25,6 +25,9 @@ def a_pack(schema_hash: str = HASH) -> ServedPack:
     }
     model = LinUCB.fit(stats, alpha=0.5, ridge=2.0)
     return ServedPack(LinUCB.from_arrow(model.to_arrow(lineage="main", schema_hash=schema_hash, generation=4)), 0)
+
+
+PACK_A, PACK_B, OTHER = a_pack(), a_pack(), a_pack("ffffffffffffffff")
 
 
 def choose(
@@ -138,3 +141,25 @@ def test_alignments_stay_bounded() -> None:
     for number in range(3 * MAX_ALIGNMENTS):
         choose("linucb", (f"arm-{number}",), pack=pack)
     assert len(pack._aligned) <= MAX_ALIGNMENTS
+
+
+@given(rows=st.lists(st.sampled_from(["a", "b", "other", "none"]), min_size=1, max_size=30), seed=st.integers(0, 99))
+def test_a_request_scored_together_is_scored_as_one_by_one(rows: list[str], seed: int) -> None:
+    packs = {"a": PACK_A, "b": PACK_B, "other": OTHER, "none": None}
+    alphas = {"a": 0.3, "b": 0.7, "other": 0.1, "none": 0.1}
+    contexts = np.random.default_rng(seed).integers(-2048, 2049, size=(len(rows), 3)).astype(np.int16)
+    together = score(contexts, [packs[row] for row in rows], [alphas[row] for row in rows], HASH)
+    for row, context, scored in zip(rows, contexts, together, strict=True):
+        (alone,) = score(context[None], [packs[row]], [alphas[row]], HASH)
+        assert (scored.pack, scored.flag) == (alone.pack, alone.flag)
+        assert (scored.bounds is None) == (alone.bounds is None)
+        if scored.bounds is not None and alone.bounds is not None:
+            assert scored.bounds == pytest.approx(alone.bounds, rel=1e-5, abs=1e-7)
+
+
+def test_arms_of_equal_numbers_tie_to_the_last_bit_also_in_a_batch() -> None:
+    contexts = np.random.default_rng(3).integers(-2048, 2049, size=(64, 3)).astype(np.int16)
+    pack = a_pack()
+    for bounds in pack.bounds(contexts, 0.5):
+        one, _, other = pack.of_arms(("new-1", "loft", "new-2"), bounds)
+        assert one == other

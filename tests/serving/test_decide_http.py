@@ -120,6 +120,18 @@ def test_an_impression_and_a_click_become_facts_with_the_context_that_was_scored
         assert fact["decision_ms"] == decision_ms(decision_id)
 
 
+def test_a_changed_split_is_followed_without_a_restart_and_moves_only_its_users(
+    server: ServerProcess, split: Split
+) -> None:
+    shares = {ORIGINAL: 0.4, RANDOM: 0.2, LINUCB: 0.4}
+    split.put(TrafficPolicy(split=shares))
+    before = {user: server.decide(user)["policy"] for user in USERS}
+    after = split.store.change(lambda policy: replace(policy, split=shares | {ORIGINAL: 0.1, LINUCB: 0.7}))
+    expected = {user: after.policy_of(user) for user in USERS}
+    wait_until(lambda: {user: server.decide(user)["policy"] for user in USERS} == expected, "the new split is followed")
+    assert {(before[user], expected[user]) for user in USERS if before[user] != expected[user]} == {(ORIGINAL, LINUCB)}
+
+
 def test_packs_are_taken_up_while_serving_and_others_schemas_are_not(
     server: ServerProcess, shop: redis.Redis, split: Split
 ) -> None:
@@ -251,8 +263,7 @@ def test_an_expired_token_still_serves_but_counts_nothing(server: ServerProcess,
     clock = SystemClock()
     sealer = TokenSealer(load_keyring(server.config.keyring_path), clock)
     payload = sealer.open(decision["click_url"].rpartition("/")[2])
-    old = replace(
-        payload,
+    old = payload._replace(
         decision_id=new_decision_id(clock.now_ms() - server.config.counting_ms - 5),
         landing_url="https://a.example/",
     )

@@ -101,7 +101,8 @@ def test_a_server_starts_without_redis_and_finds_it_later(tmp_path: Path) -> Non
         assert decision["request_flags"] == ["redis_unavailable", "default_policy"]
         assert server.get(decision["impression_url"]).status == 200
         ready = server.get("/readyz")
-        assert (ready.status, ready.json()["reasons"]) == (503, ["policy_never_loaded", "clock_never_compared"])
+        never = ["policy_never_loaded", "packs_never_loaded", "clock_never_compared"]
+        assert (ready.status, ready.json()["reasons"]) == (503, never)
         with EmbeddedRedis(tmp_path / "redis", port=port) as redis_server:
             fill(connect(redis_server.url))
             put_pack(connect(redis_server.url), "sofas", "oak", 1)

@@ -28,10 +28,13 @@ class FakeReader:
         self.slow_s = 0.0
         self.stale = False
         self.stale_texts = False
+        self.texts = {"item_profile:category": "sofas"}
         self.creatives = {"oak": REF}
         self.values = [8.0, 10.0]
 
-    async def read(self, user: str, items: Sequence[str], placement: str, now_ms: int) -> OnlineRow:
+    async def read(
+        self, user: str, items: Sequence[str], placement: str, now_ms: int, also: Sequence[bytes] = ()
+    ) -> OnlineRow:
         await asyncio.sleep(self.slow_s)
         if self.error is not None:
             raise self.error
@@ -40,7 +43,7 @@ class FakeReader:
             raw=raw,
             present=~np.isnan(raw),
             stale=np.array([[self.stale, False]] * len(items)),
-            texts=tuple({"item_profile:category": "sofas"} for _ in items),
+            texts=(self.texts,) * len(items),
             creatives=tuple(self.creatives for _ in items),
             user_known=True,
             stale_texts=(self.stale_texts,) * len(items),
@@ -111,3 +114,17 @@ def test_memory_keeps_the_latest() -> None:
     assert len(memory) == 2
     assert memory.recall("b", "story") is None
     assert memory.recall("a", "story") == Slot()
+
+
+async def test_an_item_of_which_nothing_is_left_is_remembered_one_without_pictures_is_not() -> None:
+    memory, reader = SlotMemory(10), FakeReader()
+    gatherer = a_gatherer(reader, memory)
+    before = await gather(gatherer, "a")
+    reader.creatives, reader.texts = {}, {}
+    lost = await gather(gatherer, "a", "never-seen")
+    assert (lost.live, lost.remembered) == (True, (True, False))
+    assert lost.slots == (before.slots[0], Slot({}, {}))
+    reader.texts = {"item_profile:category": "sofas"}
+    withdrawn = await gather(gatherer, "a")
+    assert (withdrawn.remembered, withdrawn.slots[0].creatives) == ((False,), {})
+    assert memory.recall("a", "story") is None

@@ -1,14 +1,23 @@
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from contracts import ManualClock, TrafficPolicy, UnavailableError
+from contracts import (
+    Bias,
+    ContextSchema,
+    FormatError,
+    ManualClock,
+    StoreError,
+    TrafficPolicy,
+    UnavailableError,
+)
 from learner import ArmStats, LinUCB
 from serving.metrics import Metrics
-from serving.refresh import MAX_WANTED, ClockCheck, PackTable, PolicyTable, Refresher
+from serving.refresh import MAX_WANTED, ClockCheck, PackTable, PolicyTable, Refresher, read_pack
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,7 @@ class Policies:
         self.states: dict[str, dict[str, Arm]] = {}
         self.asked: list[str] = []
         self.away = False
+        self.refused: dict[str, FormatError | StoreError] = {}
 
     async def get(self) -> TrafficPolicy:
         if self.away:
@@ -29,9 +39,12 @@ class Policies:
             raise UnavailableError(message)
         return self.traffic
 
-    async def arms(self, category: str) -> Mapping[str, Arm]:
-        self.asked.append(category)
-        return self.states.get(category, {})
+    async def arms_of(self, categories: Sequence[str]) -> list[Mapping[str, Arm] | FormatError | StoreError]:
+        self.asked += categories
+        for error in self.refused.values():
+            if isinstance(error, UnavailableError):
+                raise error
+        return [self.refused.get(category, self.states.get(category, {})) for category in categories]
 
 
 class Packs:
@@ -39,6 +52,7 @@ class Packs:
         self.active: str | None = "main"
         self.stored: dict[tuple[str, str], tuple[int, bytes]] = {}
         self.fetched = 0
+        self.refused = ""
 
     async def active_lineage(self) -> str | None:
         return self.active
@@ -46,7 +60,13 @@ class Packs:
     async def categories(self, lineage: str) -> tuple[str, ...]:
         return tuple(sorted(category for category, of in self.stored if of == lineage))
 
+    async def generations(self, categories: Sequence[str], lineage: str) -> list[int | None]:
+        return [self.stored[category, lineage][0] for category in categories]
+
     async def get_pack(self, category: str, lineage: str, held: int) -> bytes | None:
+        if category == self.refused:
+            message = "WRONGTYPE"
+            raise StoreError(message)
         generation, blob = self.stored[category, lineage]
         if generation == held:
             return None
@@ -104,6 +124,51 @@ async def test_a_malformed_pack_is_counted_and_the_last_good_one_stays(
     await table.refresh()
     assert {category: pack.model.generation for category, pack in table.packs.items()} == {"sofas": 1, "lamps": 4}
     assert b'backdrop_pack_refreshes_total{outcome="malformed"} 1.0' in metrics.render()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"theta": np.zeros((2, 3), np.float32), "inverse": np.zeros((2, 6), np.float32)},
+            "d = 3, its schema .* has 1",
+        ),
+        ({"theta": np.full((2, 1), 1e31, np.float32)}, "not finite, or beyond"),
+        ({"inverse": np.full((2, 1), np.inf, np.float32)}, "not finite, or beyond"),
+        ({"ridge": 0.0}, "not finite, or beyond"),
+        ({"ridge": float("nan")}, "not finite, or beyond"),
+    ],
+)
+def test_a_pack_whose_scores_could_fail_is_refused(change: dict[str, Any], words: str) -> None:
+    schema = ContextSchema((Bias(),))
+    model = replace(LinUCB.fit({"oak": ArmStats.zero(1), "tile": ArmStats.zero(1)}), schema_hash=schema.hash)
+    assert read_pack(model.to_arrow(lineage="main"), "main", schema).d == 1
+    with pytest.raises(FormatError, match=words):
+        read_pack(replace(model, **change).to_arrow(lineage="main"), "main", schema)
+
+
+async def test_one_category_that_cannot_be_read_holds_up_no_other(packs: tuple[Packs, PackTable, Metrics]) -> None:
+    source, table, metrics = packs
+    source.stored = {("beds", "main"): a_pack(1), ("sofas", "main"): a_pack(1)}
+    source.refused = "beds"
+    await table.refresh()
+    assert set(table.packs) == {"sofas"}
+    assert b'backdrop_pack_refreshes_total{outcome="malformed"} 1.0' in metrics.render()
+
+
+async def test_arms_that_cannot_be_read_hold_up_no_others() -> None:
+    source = Policies()
+    source.states = {"sofas": {"oak": Arm("paused")}}
+    source.refused = {"beds": StoreError("WRONGTYPE"), "no name {}": FormatError("no name")}
+    table = PolicyTable(source)
+    for category in ("beds", "no name {}", "sofas"):
+        table.want(category)
+    await table.refresh()
+    assert table.loaded
+    assert table.inactive("sofas") == {"oak"}
+    source.refused = {"sofas": UnavailableError("away")}
+    with pytest.raises(UnavailableError):
+        await table.refresh()
 
 
 async def test_another_active_lineage_replaces_every_pack(packs: tuple[Packs, PackTable, Metrics]) -> None:

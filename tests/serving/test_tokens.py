@@ -1,7 +1,7 @@
 import base64
 import json
 import stat
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contracts import ManualClock, SettingsError, TokenError, TokenPayload, encode_payload, new_decision_id
 from contracts.token import MAX_PAYLOAD_BYTES
 from serving import TokenSealer, ensure_keyring, load_keyring, new_keyring, rotate_keyring, save_keyring
-from serving.keyring import KEPT_AFTER_ROTATION_MS
+from serving.keyring import KEPT_AFTER_ROTATION_MS, SETTLE_MS, KeyRingWatch
 from serving.tokens import MAX_TOKEN_CHARS
 
 NOW = 1_700_000_000_000
@@ -37,6 +37,10 @@ PAYLOAD = TokenPayload(
 )
 
 
+def key_of(token: str) -> int:
+    return base64.urlsafe_b64decode(token[:4])[0]
+
+
 def a_sealer(clock: ManualClock | None = None) -> TokenSealer:
     return TokenSealer(new_keyring(NOW), clock or ManualClock(NOW))
 
@@ -51,8 +55,8 @@ def a_sealer(clock: ManualClock | None = None) -> TokenSealer:
 def test_what_is_sealed_is_what_opens(
     user: str, landing: str, eligible: tuple[str, ...], context: bytes, generation: int
 ) -> None:
-    payload = replace(
-        PAYLOAD, user=user, landing_url=landing, eligible=eligible, context=context, generation=generation
+    payload = PAYLOAD._replace(
+        user=user, landing_url=landing, eligible=eligible, context=context, generation=generation
     )
     sealer = a_sealer()
     if len(encode_payload(payload)) <= MAX_PAYLOAD_BYTES:
@@ -103,7 +107,7 @@ def test_the_last_character_has_one_spelling() -> None:
     sealer = a_sealer()
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for user in ("a", "ab", "abc"):
-        token = sealer.seal(replace(PAYLOAD, user=user))
+        token = sealer.seal(PAYLOAD._replace(user=user))
         for last in alphabet:
             if last != token[-1]:
                 with pytest.raises(TokenError):
@@ -127,23 +131,81 @@ def test_another_ring_opens_nothing() -> None:
 
 def test_too_long_a_payload_is_refused_by_name() -> None:
     with pytest.raises(TokenError, match="landing URL"):
-        a_sealer().seal(replace(PAYLOAD, landing_url="https://x/" + "y" * MAX_PAYLOAD_BYTES))
+        a_sealer().seal(PAYLOAD._replace(landing_url="https://x/" + "y" * MAX_PAYLOAD_BYTES))
 
 
 def test_rotation_keeps_old_tokens_for_thirty_days(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     clock = ManualClock(NOW)
     old = TokenSealer(ensure_keyring(path, NOW), clock).seal(PAYLOAD)
-    rotated = TokenSealer(rotate_keyring(path, NOW + 1000), clock)
+    ring = rotate_keyring(path, NOW + 1000)
+    clock.advance(1000 + SETTLE_MS)
+    rotated = TokenSealer(ring, clock)
     new = rotated.seal(PAYLOAD)
     assert old[:2] != new[:2]
-    clock.advance(KEPT_AFTER_ROTATION_MS)
+    clock.advance(KEPT_AFTER_ROTATION_MS - SETTLE_MS - 1)
     assert rotated.open(old).item == "sofa-1"
-    clock.advance(1001)
+    clock.advance(1)
     with pytest.raises(TokenError):
         rotated.open(old)
     assert rotated.open(new).item == "sofa-1"
     assert len(rotate_keyring(path, clock.now_ms()).keys) == 2
+
+
+def test_a_new_key_opens_at_once_and_seals_when_every_server_has_it() -> None:
+    before = new_keyring(NOW)
+    after = before.rotated(NOW + 60_000)
+    clock = ManualClock(NOW + 60_000 + SETTLE_MS - 1)
+    early = TokenSealer(after, clock).seal(PAYLOAD)
+    # A server that has not read the new ring yet can open what those that have it seal.
+    assert TokenSealer(before, clock).open(early).item == "sofa-1"
+    clock.advance(1)
+    late = TokenSealer(after, clock).seal(PAYLOAD)
+    assert key_of(early) != key_of(late)
+    with pytest.raises(TokenError):
+        TokenSealer(before, clock).open(late)
+    assert TokenSealer(after, clock).open(early).item == TokenSealer(after, clock).open(late).item == "sofa-1"
+
+
+async def test_a_running_sealer_follows_the_ring_file(tmp_path: Path) -> None:
+    path, clock = tmp_path / "keys.json", ManualClock(NOW)
+    ring = ensure_keyring(path, NOW)
+    sealer = TokenSealer(ring, clock)
+    watch = KeyRingWatch(path, ring, clock, sealer.use)
+    old = sealer.seal(PAYLOAD)
+    await watch.refresh()
+    clock.advance(60_000)
+    rotated = rotate_keyring(path, clock.now_ms())
+    await watch.refresh()
+    assert key_of(sealer.seal(PAYLOAD)) == key_of(old)
+    clock.advance(SETTLE_MS)
+    others = TokenSealer(rotated, clock).seal(PAYLOAD)
+    assert sealer.open(others).item == "sofa-1"
+    # The file has not changed since: the new key has settled.
+    await watch.refresh()
+    assert key_of(sealer.seal(PAYLOAD)) == key_of(others) != key_of(old)
+    assert sealer.open(old).item == "sofa-1"
+    path.write_text("{")
+    for _ in range(2):
+        with pytest.raises(SettingsError, match=r"keys\.json"):
+            await watch.refresh()
+    path.unlink()
+    with pytest.raises(SettingsError, match="put it back"):
+        await watch.refresh()
+    assert sealer.open(old).item == sealer.open(others).item == "sofa-1"
+    save_keyring(path, rotated)
+    await watch.refresh()
+
+
+def test_rotating_twice_at_once_loses_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    ensure_keyring(path, NOW)
+    with ThreadPoolExecutor(8) as pool:
+        rings = list(pool.map(lambda n: rotate_keyring(path, NOW + n), range(16)))
+    found = load_keyring(path)
+    assert len(found.keys) == 17
+    for ring in rings:
+        assert found.keys[ring.newest.key_id].secret == ring.newest.secret
 
 
 def test_ring_can_be_rotated_on_and_on() -> None:

@@ -181,11 +181,12 @@ class Reply:
 
 
 class ServerProcess:
-    """A server in a process of its own."""
+    """A server in a process of its own; ``clock`` is a file with the milliseconds by which its clock is wrong."""
 
-    def __init__(self, folder: Path, redis_url: str, **changes: Any) -> None:
+    def __init__(self, folder: Path, redis_url: str, *, clock: Path | None = None, **changes: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._clock = clock
         (folder / "plan.json").write_bytes(PLAN.to_json())
         (folder / "schema.json").write_bytes(SCHEMA.to_json())
         settings: dict[str, Any] = {
@@ -220,9 +221,10 @@ class ServerProcess:
     def launch(self) -> None:
         """Start without waiting."""
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self.config).items()}
+        clock = [str(self._clock)] if self._clock is not None else []
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.serving.server_process", json.dumps(plain)],
+                [sys.executable, "-m", "tests.serving.server_process", json.dumps(plain), *clock],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

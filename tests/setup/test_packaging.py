@@ -69,7 +69,7 @@ def test_pins_agree_with_the_locks() -> None:
     assert set(PROFILES) == {"demo", "diffusers", "test", "bench"}
 
 
-@pytest.mark.parametrize("name", ["serving", "cli", "stores", "embedded"])
+@pytest.mark.parametrize("name", ["serving", "client", "cli", "stores", "embedded"])
 def test_light_extras_need_no_model_library(name: str) -> None:
     assert extra(name)
     assert not extra(name) & MODEL_LIBRARIES

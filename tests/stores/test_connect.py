@@ -5,6 +5,9 @@ from contracts import InvalidInputError, StoreError, UnavailableError
 from stores import EmbeddedRedis, connect, connect_async, translated
 from stores.connect import command, command_async, pipeline, transaction
 
+CLOSED = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
+DEFECT = "a defect"
+
 
 @pytest.mark.parametrize("url", ["", "http://x", "localhost:6379", "redis://h:port/0"])
 def test_bad_url_is_refused(url: str) -> None:
@@ -36,6 +39,13 @@ def test_an_answer_in_a_pipeline_is_told_without_the_data(redis_client: redis.Re
 def test_not_now_is_an_outage(answer: str) -> None:
     with pytest.raises(UnavailableError), translated():
         raise redis.ResponseError(answer)
+
+
+def test_a_connection_closed_a_moment_before_is_an_outage() -> None:
+    with pytest.raises(UnavailableError, match="the handler is closed"), translated():
+        raise RuntimeError(CLOSED)
+    with pytest.raises(RuntimeError, match="a defect"), translated():
+        raise RuntimeError(DEFECT)
 
 
 def test_other_errors_pass_through() -> None:

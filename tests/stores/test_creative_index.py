@@ -38,6 +38,14 @@ def test_what_is_encoded_is_decoded(ref: CreativeRef) -> None:
         b'{"id":"a","url":"b","w":"1","h":1}',
         b'{"id":"a","url":"b","w":1.5,"h":1}',
         b'{"id":"a","url":"b","w":true,"h":1}',
+        b'{"id":"a","url":"b","w":0,"h":1}',
+        b'{"id":"a","url":"b","w":1,"h":16385}',
+        b'{"id":"a","url":"","w":1,"h":1}',
+        b'{"id":"a","url":"' + b"b" * 2049 + b'","w":1,"h":1}',
+        b'{"id":"' + b"a" * 257 + b'","url":"b","w":1,"h":1}',
+        b'{"id":"a","url":"\\ud800","w":1,"h":1}',
+        b'{"id":"\\udfff","url":"b","w":1,"h":1}',
+        b"[" * 100_000,
     ],
 )
 def test_damaged_reference_is_refused(data: bytes) -> None:

@@ -133,6 +133,12 @@ def test_damaged_arm_is_refused(redis_client: redis.Redis, data: str) -> None:
         PolicyStore(redis_client).arms("sofas")
 
 
+def test_a_damaged_arm_name_is_refused(redis_client: redis.Redis) -> None:
+    command(redis_client, "HSET", keys.arms("sofas"), b"\xff", '{"status":"active","tags":{}}')
+    with pytest.raises(FormatError, match="arm name"):
+        PolicyStore(redis_client).arms("sofas")
+
+
 async def test_async_reader_reads_the_same(redis_server: EmbeddedRedis, redis_client: redis.Redis) -> None:
     store = PolicyStore(redis_client)
     client = connect_async(redis_server.url, timeout_s=5.0)
@@ -142,6 +148,10 @@ async def test_async_reader_reads_the_same(redis_server: EmbeddedRedis, redis_cl
     store.set_arm("sofas", "oak", ArmStatus("paused", {"surface": "oak"}))
     assert await reader.get() == THIRD
     assert await reader.arms("sofas") == store.arms("sofas")
+    command(redis_client, "HSET", keys.arms("chairs"), "oak", "{")
+    sofas, chairs, lamps = await reader.arms_of(["sofas", "chairs", "lamps"])
+    assert (sofas, lamps) == (store.arms("sofas"), {})
+    assert isinstance(chairs, FormatError)
     await client.aclose()
 
 

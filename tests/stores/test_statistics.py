@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts import LineageError, LineageSettings, Position, keys
+from contracts import FormatError, LineageError, LineageSettings, Position, keys
 from stores.connect import command, connect_async
 from stores.dataset import Dataset
 from stores.embedded import EmbeddedRedis
@@ -248,7 +248,7 @@ def test_status_is_replaced_as_a_whole(store: StatisticsStore) -> None:
 
 
 async def test_the_server_reads_packs_and_hears_of_new_ones(
-    redis_server: EmbeddedRedis, store: StatisticsStore
+    redis_server: EmbeddedRedis, redis_client: redis.Redis, store: StatisticsStore
 ) -> None:
     client = connect_async(redis_server.url)
     packs = AsyncPackStore(client)
@@ -262,9 +262,18 @@ async def test_the_server_reads_packs_and_hears_of_new_ones(
     store.put_pack("lamps", 1, b"pack")
     assert (await asyncio.wait_for(waiting, 10))["category"] == "lamps"
     assert await packs.categories("main") == ("lamps",)
+    assert await packs.generations(["chairs", "lamps"], "main") == [None, 1]
     assert await packs.get_pack("lamps", "main", -1) == b"pack"
     assert await packs.get_pack("lamps", "main", 1) is None
     assert await packs.get_pack("lamps", "main", 500) == b"pack"
     assert await packs.get_pack("chairs", "main") is None
+    for damaged in (b"", b"\xff", b"[" * 20_000, b"[]"):
+        waiting = asyncio.ensure_future(anext(heard))
+        await asyncio.sleep(0)
+        command(redis_client, "PUBLISH", keys.MODELS_CHANNEL, damaged)
+        assert await asyncio.wait_for(waiting, 10) == {}
+    command(redis_client, "HSET", keys.pack("lamps", "main"), "generation", "soon")
+    with pytest.raises(FormatError, match=r"b'soon' of .* is no number"):
+        await packs.get_pack("lamps", "main")
     await heard.aclose()
     await client.aclose()

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from beam_pipelines.generate.plan import Task
 from beam_pipelines.generate.render import DEAD, RenderProduct, RenderSettings
 from contracts import CreativeSpec, StoreError
-from generation import Renderer, open_backend
+from generation import LIMITS, Renderer, Segmenter, open_backend, open_gate
+from generation.recut import RECUT_LIMITS
 from stores import FileObjectStore
-from tests.generation.studio import encoded, photo_pixels
+from tests.generation.studio import BackdropSegmenter, encoded, photo_pixels
 
 
 class BrokenModel:
@@ -29,7 +30,7 @@ class Stage(RenderProduct):
     def __init__(self, folder: Path, error: Exception) -> None:
         super().__init__(RenderSettings(str(folder / "objects"), "", "procedural", {}, 1, 64))
         self._objects = FileObjectStore(folder / "objects")
-        self._segmenter = BrokenModel(error)
+        self._segmenter: Segmenter = BrokenModel(error)
         self._renderer = Renderer(open_backend("procedural", {}), 1)
 
 
@@ -50,3 +51,11 @@ def test_a_product_that_breaks_a_library_is_a_dead_letter(tmp_path: Path) -> Non
 def test_a_store_that_fails_is_not_the_products_fault(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="disk"):
         list(Stage(tmp_path, StoreError("disk full")).process(task(tmp_path)))
+
+
+def test_every_number_of_the_gate_is_in_the_manifest(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, StoreError("not asked"))
+    stage._segmenter = BackdropSegmenter()
+    stage._renderer = Renderer(open_backend("procedural", {}), 1, judge=open_gate({"recut": "yes"}, stage._segmenter))
+    (found,) = stage.process(task(tmp_path))
+    assert set(json.loads(json.loads(found)["numbers"])) == {*LIMITS, *RECUT_LIMITS}

@@ -18,8 +18,9 @@ from beam_pipelines.learn import LearnConfig, run
 from beam_pipelines.learn.archive_stage import ArchiveLog, archived_here
 from beam_pipelines.learn.decode import DROP_REASONS, POISON_REASONS, decode_entries
 from beam_pipelines.learn.decode_stage import DecodeFacts
-from beam_pipelines.learn.fold_stage import FoldFacts, held_bytes
+from beam_pipelines.learn.fold_stage import FoldFacts
 from beam_pipelines.learn.frames import Frame, encode_frame
+from beam_pipelines.learn.held import held_bytes
 from beam_pipelines.learn.metrics import MAX_LABELLED, LearnerMetrics, ParentCounts, serving_metrics
 from beam_pipelines.learn.route import ShardWindow
 from beam_pipelines.learn.sight import ENTRIES_LOST

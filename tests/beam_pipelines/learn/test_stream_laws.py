@@ -12,7 +12,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.learn import LearnConfig, progress_of
+from beam_pipelines.learn import ActivityConfig, LearnConfig, progress_of
 from beam_pipelines.learn.positions import start_of
 from beam_pipelines.replay import Snapshot, differences_of, replay
 from contracts import Fact, LineageSettings, Position
@@ -32,7 +32,14 @@ class World:
     """A log that fills, a store, and up to two learners that come and go."""
 
     def __init__(
-        self, url: str, client: redis.Redis, lineage_settings: LineageSettings, log: MemoryLog, rng: random.Random
+        self,
+        url: str,
+        client: redis.Redis,
+        lineage_settings: LineageSettings,
+        log: MemoryLog,
+        rng: random.Random,
+        *,
+        activity: ActivityConfig | None = None,
     ) -> None:
         command(client, "FLUSHALL")
         self.settings = lineage_settings
@@ -51,6 +58,7 @@ class World:
             "unused",
             partitions=log.partitions,
             flush_ms=rng.choice((500, 3_000)),
+            activity=activity,
         )
 
     def start(self, *, fail_share: float = 0.0) -> None:
