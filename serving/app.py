@@ -119,13 +119,14 @@ def create_app(
     clock: Clock | None = None,
     make_reader: ReaderFactory = OnlineReader,
     report: Report | None = None,
+    slot: int | None = None,
 ) -> App:
     """Make the server of ``config``; files are read here, Redis is reached for when the server starts.
 
-    ``make_reader`` makes what reads features and creatives.
+    ``make_reader`` makes what reads features and creatives; ``report`` and ``slot`` are of one of several workers.
 
     Raises:
         SettingsError: if the read plan, context schema or key ring cannot be used.
     """
     used = clock or SystemClock()
-    return App(config, preload(config, used), used, make_reader, report)
+    return App(config, preload(config, used, slot), used, make_reader, report)

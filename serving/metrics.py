@@ -1,6 +1,5 @@
 """What the server counts, for Prometheus."""
 
-import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -34,24 +33,23 @@ _STAGES = (
 )
 
 
-def share_metrics(slot: int) -> None:
-    """Keep the metrics that are made from now on in files of the shared folder, under the number of a worker.
-
-    A worker that takes another's place goes on from its numbers, so that counters never fall and files stay few.
-    """
-    values.ValueClass = _value_class(process_identifier=lambda: slot)
-
-
 def forget_worker(slot: int, folder: str) -> None:
     """Take what a dead worker last said of itself (gauges) out of the shared folder."""
     _mark_dead(slot, folder)
 
 
 class Metrics:
-    """The server's counters, gauges and histograms, in a registry of their own."""
+    """The server's counters, gauges and histograms, in a registry of their own.
 
-    def __init__(self) -> None:
+    With a ``slot``, the number of a worker, they are kept in files of the shared folder under that number. A worker
+    that takes another's place goes on from its numbers, so that counters never fall and files stay few.
+    """
+
+    def __init__(self, slot: int | None = None) -> None:
         """Declare them all."""
+        # Not left to the library, which goes by an environment variable that Feast, for one, sets when it is imported.
+        values.ValueClass = values.MutexValue if slot is None else _value_class(process_identifier=lambda: slot)
+        self._shared = slot is not None
         self.registry = CollectorRegistry()
         self._requests = self._counter("requests", "Answers by route and status.", "route", "status")
         self._rejected = self._counter("rejected_requests", "Requests refused with a 4xx.", "reason")
@@ -160,7 +158,7 @@ class Metrics:
     def render(self) -> bytes:
         """Write the Prometheus text format; with several workers, of all of them together."""
         registry = self.registry
-        if FOLDER_VARIABLE in os.environ:
+        if self._shared:
             registry = CollectorRegistry()
             _collector(registry)
         text: bytes = generate_latest(registry)

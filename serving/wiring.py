@@ -70,8 +70,8 @@ class Preloaded:
     metrics: Metrics
 
 
-def preload(config: ServerConfig, clock: Clock) -> Preloaded:
-    """Read the files a server needs.
+def preload(config: ServerConfig, clock: Clock, slot: int | None = None) -> Preloaded:
+    """Read the files a server needs; a worker with a ``slot`` shares its metrics.
 
     Raises:
         SettingsError: naming the file that cannot be used.
@@ -87,7 +87,7 @@ def preload(config: ServerConfig, clock: Clock) -> Preloaded:
         raise SettingsError(str(error)) from error
     # Half a second here, so that the first impression does not hold up requests for as long.
     warm_up()
-    metrics = Metrics()
+    metrics = Metrics(slot)
     metrics.plan(plan.fingerprint)
     _log.info("read_plan", fingerprint=plan.fingerprint, project=plan.project, schema=schema.hash)
     return Preloaded(plan, schema, ensure_keyring(config.keyring_path, clock.now_ms()), metrics)

@@ -10,7 +10,6 @@ import msgspec
 from serving.app import create_app
 from serving.config import ServerConfig
 from serving.gather import ReaderFactory
-from serving.metrics import share_metrics
 from serving.runner import run_app
 from serving.wiring import Report
 from stores import OnlineReader
@@ -46,8 +45,7 @@ def work(config: ServerConfig, place: Place, make_reader: ReaderFactory = Online
         SettingsError: if a file that the server needs cannot be used.
         SetupError: if the server does not start.
     """
-    share_metrics(place.slot)
-    app = create_app(config, make_reader=make_reader, report=_reporter(place.reports))
+    app = create_app(config, make_reader=make_reader, report=_reporter(place.reports), slot=place.slot)
     if place.again:
         app.metrics.worker_restarts.inc()
     listener = socket.socket(fileno=place.listener)

@@ -195,10 +195,11 @@ class EmbeddedRedis:
                     message = f"Redis ended at start with code {child.returncode}: {self._log_tail()}"
                     raise SetupError(message)
                 try:
-                    info = command(client, "INFO", "server")
+                    info = command(client, "INFO")
                 except redis.RedisError:
                     info = {}
-                if isinstance(info, dict) and info.get("process_id") == child.pid:
+                # While it loads what is on disk it answers this, and nothing else.
+                if isinstance(info, dict) and info.get("process_id") == child.pid and not info.get("loading"):
                     return
                 if time.monotonic() > deadline:
                     message = f"Redis did not answer on port {self.port} in {START_TIMEOUT_S:.0f} s: {self._log_tail()}"
