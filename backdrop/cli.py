@@ -85,6 +85,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes on that port.", min=1)] = None,
+    studio: Annotated[bool | None, typer.Option("--studio/--no-studio", help="Serve /studio (no login).")] = None,
     home: Home = None,
     redis_url: RedisUrl = None,
 ) -> None:
@@ -94,7 +95,7 @@ def serve(
     """
     from serving import serve as run_server
 
-    settings = _settings(home, redis_url, serve={"host": host, "port": port, "workers": workers})
+    settings = _settings(home, redis_url, serve={"host": host, "port": port, "workers": workers, "studio": studio})
     config, admin = wiring.server_config(settings), wiring.admin_config(settings)
     wiring.require_partitions(settings)
     if config.workers == 1 and admin is None:

@@ -73,7 +73,7 @@ class ServeSection(_Section):
     body_limit_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
     shadow_every: int = Field(0, ge=0, description="One read in so many is sampled for `backdrop shadow`; 0: none.")
     max_connections: int = Field(10_000, ge=1, description="Connections a process holds; idle ones make room.")
-    studio: bool = Field(True, description="Serve the studio page and tail the event log for it.")
+    studio: bool = Field(False, description="Serve the studio page, which has no login, and tail the event log for it.")
     workers: int = Field(1, ge=1, le=256, description="Processes on the port; about one a core.")
     cap_impressions: int = Field(0, ge=0, description="A creative shown this often to a user rests; 0: no cap.")
     cap_window_s: float = Field(86_400.0, ge=1, description="Time within which impressions count for the cap, seconds.")

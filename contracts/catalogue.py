@@ -11,7 +11,10 @@ from contracts.ids import ORIGINAL_ARM
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One row of the catalogue; ``price`` in the shop's currency, ``image_uri`` a path, file:, http(s): or gs: URI."""
+    """One row of the catalogue; ``price`` in the shop's currency, ``image_uri`` a path, file:, http(s): or gs: URI.
+
+    ``attributes`` are what else the feed says of it that prompts may use: (name, value), by name.
+    """
 
     item_id: str
     category: str
@@ -20,6 +23,7 @@ class Product:
     price: float
     brand: str
     image_uri: str
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +39,28 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A slot on a page: ``width`` × ``height`` in pixels."""
+    """A slot on a page: ``width`` × ``height`` in pixels.
+
+    ``safe`` are the shares of the slot at its left, top, right and bottom edge that the product keeps clear of (for
+    words, buttons, round corners); ``format`` is that of its pictures: ``jpeg``, ``webp`` or ``avif``.
+    """
 
     placement: str
     width: int
     height: int
     position: str = ""
     description: str = ""
+    safe: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    format: str = "jpeg"
 
 
 @dataclass(frozen=True, slots=True)
 class CreativeSpec:
     """Everything that determines one picture; its hash is the creative's id (design, idea 15).
 
-    ``image_sha256`` is of the product photo's bytes, ``recipe`` names versions and settings of cut-out,
-    layout, backend, composite and encoder. For the arm ``original`` prompt fields are empty.
+    ``image_sha256`` is of the product photo's bytes, ``recipe`` names versions and settings of cut-out, layout,
+    backend, composite and encoder; ``safe`` and ``format`` are the placement's. For the arm ``original`` prompt fields
+    are empty.
     """
 
     item_id: str
@@ -64,6 +75,8 @@ class CreativeSpec:
     tags: tuple[tuple[str, str], ...]
     backend: str
     recipe: str
+    safe: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    format: str = "jpeg"
 
     @property
     def creative_id(self) -> str:

@@ -12,8 +12,8 @@ from demo.population import Population, item_table, make_population, placement_t
 from demo.simulation import RequestEncoder
 from demo.world import WORLDS, World, build_world
 from feature_repo import write_profiles
+from generation import read_placements, read_prompts
 from generation.catalogue import read_catalogue
-from generation.prompts import read_placements, read_prompts
 
 CATALOGUE = Path(__file__).resolve().parent / "catalogue"
 SHOP_URL = "https://shop.example"

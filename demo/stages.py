@@ -82,6 +82,7 @@ class Site:
             "BACKDROP_LINEAGE__SHARDS": str(SHARDS),
             "BACKDROP_SERVE__HOST": HOST,
             "BACKDROP_SERVE__PORT": str(self.port),
+            "BACKDROP_SERVE__STUDIO": "true",
             # Shoppers, learner and Redis share this machine's cores: a late answer here is not a broken Redis.
             "BACKDROP_SERVE__REDIS_DEADLINE_MS": "250",
             "BACKDROP_GENERATE__CATALOGUE": str(self.catalogue / "products.parquet"),

@@ -16,8 +16,9 @@ from generation.matte import decontaminate, refine
 from generation.original import original_picture
 from generation.photo import MAX_BYTES as MAX_PHOTO_BYTES
 from generation.photo import Photo, PhotoError, decode_photo, read_photo_bytes
+from generation.placements import read_placements
 from generation.procedural import ProceduralBackend
-from generation.prompts import TAGS, PromptBook, read_placements, read_prompts
+from generation.prompts import TAGS, PromptBook, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
 from generation.specs import placement_of, prompt_of, specs_of
 

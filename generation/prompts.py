@@ -1,17 +1,14 @@
-"""Prompts and placements: the two YAML files that say what to paint and for which slots."""
+"""Prompts: the YAML file that says what to paint for each category."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
+from contracts import ORIGINAL_ARM, InvalidInputError, Prompt, check_name
+from generation.document import read_document
 
-from contracts import ORIGINAL_ARM, InvalidInputError, Placement, Prompt, check_name
-
-VERSION = 1
 MAX_PROMPT_CHARS = 1_000
-MIN_SLOT, MAX_SLOT = 32, 4_096
 TAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "surface": ("oak", "walnut", "marble", "concrete", "linen", "terrazzo", "slate", "sand", "grass", "tile"),
@@ -42,7 +39,7 @@ def read_prompts(path: Path) -> PromptBook:
     Raises:
         InvalidInputError: naming the file, the place and the rule that is broken.
     """
-    document = _document(path, "categories")
+    document = read_document(path, "categories")
     categories = document["categories"]
     if not isinstance(categories, dict) or not categories:
         message = f"{path}: 'categories' must map each category to a list of prompts"
@@ -60,36 +57,6 @@ def read_prompts(path: Path) -> PromptBook:
             raise InvalidInputError(message)
         book[name] = prompts
     return PromptBook(MappingProxyType(book))
-
-
-def read_placements(path: Path) -> tuple[Placement, ...]:
-    """Read ``placements.yaml``: version 1, list of {placement, width, height, position, description}.
-
-    Raises:
-        InvalidInputError: naming the file, the place and the rule that is broken.
-    """
-    entries = _document(path, "placements")["placements"]
-    if not isinstance(entries, list) or not entries:
-        message = f"{path}: 'placements' must be a list of at least one placement"
-        raise InvalidInputError(message)
-    placements = tuple(_placement(path, entry) for entry in entries)
-    names = [placement.placement for placement in placements]
-    if len(set(names)) < len(names):
-        message = f"{path}: a placement is named twice: {sorted(n for n in names if names.count(n) > 1)}"
-        raise InvalidInputError(message)
-    return placements
-
-
-def _document(path: Path, key: str) -> dict[str, object]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        message = f"{path} cannot be read as YAML: {error}"
-        raise InvalidInputError(message) from error
-    if not isinstance(document, dict) or document.get("version") != VERSION or key not in document:
-        message = f"{path} must be a mapping with 'version: {VERSION}' and '{key}'"
-        raise InvalidInputError(message)
-    return document
 
 
 def _prompt(path: Path, category: str, entry: object) -> Prompt:
@@ -124,18 +91,3 @@ def _tags(path: Path, where: str, value: object) -> dict[str, str]:
             message = f"{path}: tag {name}: {tag} of {where} is unknown; use {known}"
             raise InvalidInputError(message)
     return dict(sorted(tags.items()))
-
-
-def _placement(path: Path, entry: object) -> Placement:
-    if not isinstance(entry, dict):
-        message = f"{path}: placement {entry!r} is not a mapping with 'placement', 'width' and 'height'"
-        raise InvalidInputError(message)
-    name = check_name("placement", str(entry.get("placement", "")))
-    sides = []
-    for side in ("width", "height"):
-        value = entry.get(side)
-        if not isinstance(value, int) or isinstance(value, bool) or not MIN_SLOT <= value <= MAX_SLOT:
-            message = f"{path}: {side} of placement {name!r} is {value!r}, it must be {MIN_SLOT} to {MAX_SLOT} pixels"
-            raise InvalidInputError(message)
-        sides.append(value)
-    return Placement(name, sides[0], sides[1], str(entry.get("position") or ""), str(entry.get("description") or ""))

@@ -33,6 +33,8 @@ def specs_of(
             tags=(),
             backend="",
             recipe=untouched,
+            safe=slot.safe,
+            format=slot.format,
         )
         specs.append(plain)
         specs += [
@@ -57,4 +59,4 @@ def prompt_of(spec: CreativeSpec) -> Prompt:
 
 def placement_of(spec: CreativeSpec) -> Placement:
     """The slot that a spec carries."""
-    return Placement(spec.placement, spec.width, spec.height)
+    return Placement(spec.placement, spec.width, spec.height, safe=spec.safe, format=spec.format)

@@ -43,7 +43,9 @@ class Task:
         """Read what ``to_bytes`` wrote."""
         plain = json.loads(data)
         specs = tuple(
-            CreativeSpec(**{**spec, "tags": tuple((name, tag) for name, tag in spec["tags"])})
+            CreativeSpec(
+                **{**spec, "tags": tuple((name, tag) for name, tag in spec["tags"]), "safe": tuple(spec["safe"])}
+            )
             for spec in plain["specs"]
         )
         return cls(**{**plain, "specs": specs})

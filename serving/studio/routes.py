@@ -43,7 +43,7 @@ def studio_routes(studio: Studio | None) -> list[Route]:
 
 
 async def _off(_: Request) -> Response:
-    raise RequestError(404, "studio_off", "this server runs without the studio: start one with the studio on")
+    raise RequestError(404, "studio_off", "this server has no studio: start one with `backdrop serve --studio`")
 
 
 def _file(name: str, content_type: bytes) -> Handler:

@@ -86,7 +86,7 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
                 "cors_origins": ("https://shop.example",),
                 "redis_deadline_ms": 35,
                 "body_limit_bytes": 2048,
-                "studio": False,
+                "studio": True,
                 "workers": 3,
                 "cap_impressions": 4,
                 "cap_window_s": 90.5,
@@ -103,7 +103,7 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
     assert config.allowed_hosts == ("shop.example",)
     assert config.cors_origins == ("https://shop.example",)
     assert config.objects_root is None
-    assert not config.studio
+    assert config.studio
     assert (config.workers, config.cap_impressions, config.cap_window_ms) == (3, 4, 90_500)
     assert (config.sync_pixels, config.access_log_every, config.drain_notice_ms) == (True, 7, 1500)
     assert ServerConfig.from_json(config.to_json()) == config
@@ -117,7 +117,7 @@ def test_the_servers_files_and_pictures_lie_at_home_unless_said_otherwise(tmp_pa
     assert config.objects_root == tmp_path / "objects"
     assert config.media_base_url == "http://127.0.0.1:9001/media"
     assert config.base_url == "http://127.0.0.1:9001"
-    assert config.studio
+    assert not config.studio
 
 
 def test_the_admin_port_needs_a_secret_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,8 @@ def test_a_creatives_id_changes_with_every_field(field: str) -> None:
 
 def test_a_creatives_id_and_seed_are_pinned() -> None:
     # Pictures of earlier runs are found by these.
-    assert SPEC.creative_id == "35be03aae02552a19732589bfbab123c"
-    assert SPEC.seed() == 4364406704381005962
+    assert SPEC.creative_id == "c4a3c79903b6011e5b35d2cddbd31698"
+    assert SPEC.seed() == 3232402696259018686
     assert len({SPEC.seed(attempt) for attempt in range(20)}) == 20
     assert all(0 <= SPEC.seed(attempt) < 2**63 for attempt in range(20))
 

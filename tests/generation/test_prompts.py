@@ -11,6 +11,15 @@ from generation.procedural.scenes import SCENES
 DEMO = Path(__file__).parents[2] / "demo" / "catalogue"
 
 
+def test_a_placement_may_name_safe_edges_and_a_format(tmp_path: Path) -> None:
+    path = tmp_path / "placements.yaml"
+    path.write_text(
+        "version: 1\nplacements: [{placement: a, width: 300, height: 250, safe: {right: 0.3, top: 0}, format: webp}]"
+    )
+    (slot,) = read_placements(path)
+    assert (slot.safe, slot.format) == ((0.0, 0.0, 0.3, 0.0), "webp")
+
+
 def test_every_tag_can_be_painted() -> None:
     assert set(TAGS["surface"]) == set(MATERIALS)
     assert set(TAGS["scene"]) == set(SCENES)
@@ -60,6 +69,11 @@ def test_broken_prompt_files_are_refused(tmp_path: Path, text: str, words: str) 
         ("{placement: a, width: 100, height: 5000}", "height"),
         ("{placement: a, width: true, height: 100}", "width"),
         ("{placement: a, width: 100, height: 100}, {placement: a, width: 100, height: 100}", "twice"),
+        ("{placement: a, width: 100, height: 100, safe: 0.1}", "safe of placement"),
+        ("{placement: a, width: 100, height: 100, safe: {middle: 0.1}}", "safe of placement"),
+        ("{placement: a, width: 100, height: 100, safe: {left: 0.9}}", "safe left"),
+        ("{placement: a, width: 100, height: 100, safe: {left: .nan}}", "safe left"),
+        ("{placement: a, width: 100, height: 100, format: tiff}", "tiff"),
         ("7", "not a mapping"),
     ],
 )
