@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.config import ServerConfig
 from serving.http import error_response
+from serving.joined import JoinedWrites
 from serving.metrics import Metrics
 
 MAX_URL_BYTES = 12_288
@@ -87,7 +88,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; it may stay without a request for as long as between two."""
-        super().connection_made(transport)
+        joined: Any = JoinedWrites(transport, self.loop)
+        super().connection_made(joined)
         self.timeout_keep_alive_task = self.loop.call_later(self.limits.idle_s, self.timeout_keep_alive_handler)
         if len(self.connections) > self.limits.connections:
             self._make_room()

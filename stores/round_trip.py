@@ -1,9 +1,9 @@
 """Commands packed by hand and sent over one connection of a client's pool, many callers' at once.
 
 redis-py's own pipeline spends several times Redis's time on objects per command, and as much again on lending a
-connection for each request. Here a connection is borrowed once; requests are written as they come and their replies,
-which Redis gives in the same order, are handed out as they arrive. Connection set-up, authentication, TLS and
-time-outs stay redis-py's.
+connection for each request. Here a connection is borrowed once; requests are written as they come, those of one turn
+of the event loop together, and their replies, which Redis gives in the same order, are handed out as they arrive.
+Connection set-up, authentication, TLS and time-outs stay redis-py's.
 """
 
 import asyncio
@@ -130,6 +130,7 @@ class _Line(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._limit_s: float | None = connection.socket_timeout
         self._waiting: deque[_Request] = deque()
+        self._unsent: list[bytes] = []
         self._watching = False
         self._reader = hiredis.Reader(
             protocolError=exceptions.InvalidResponse, replyError=exceptions.ResponseError, notEnoughData=_MORE
@@ -148,11 +149,20 @@ class _Line(asyncio.Protocol):
             answered.set_result([])
             return answered
         self._waiting.append(_Request(len(commands), answered, self._loop.time(), each))
-        self._transport.write(b"".join(commands))
+        if not self._unsent:
+            # Each write is a system call at once: those of all who ask in this turn of the loop are made one.
+            self._loop.call_soon(self._send)
+        self._unsent += commands
         if not self._watching and self._limit_s is not None:
             self._watching = True
             self._loop.call_later(self._limit_s, self._watch, self._limit_s)
         return answered
+
+    def _send(self) -> None:
+        """Write what has been asked since the last turn of the loop."""
+        unsent, self._unsent = self._unsent, []
+        if self.open:
+            self._transport.write(b"".join(unsent))
 
     def data_received(self, data: bytes) -> None:
         """Hand out what has come."""
