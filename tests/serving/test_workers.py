@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from contracts import RANDOM, SystemClock, TrafficPolicy
-from serving import rotate_keyring
+from serving import revoke_keys, rotate_keyring
 from serving.keyring import SETTLE_MS
 from stores import EmbeddedRedis, PolicyStore, connect
 from tests.serving.world import ServerProcess, facts_in_log, fill, put_pack, wait_until
@@ -222,3 +222,25 @@ def test_keys_are_rotated_under_load_on_every_worker(own_redis: EmbeddedRedis, t
         assert server.get(early["click_url"]).status == 302
         body: dict[str, Any] = {"events": [{"token": early["click_url"].rpartition("/")[2], "kind": "click"}]}
         assert server.ask("POST", "/v1/events", json.dumps(body).encode()).status == 202
+
+
+def test_a_revoked_keys_tokens_end_on_every_worker_and_decisions_go_on(
+    own_redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    with ServerProcess(tmp_path / "server", own_redis.url, workers=2) as server:
+        leaked = server.decide()
+        assert server.get(leaked["impression_url"]).status == 200
+        revoke_keys(server.config.keyring_path, [key_of(leaked)], SystemClock().now_ms())
+        # Each request is a connection of its own: either worker may take it.
+        wait_until(
+            lambda: {server.get(leaked["click_url"]).status for _ in range(20)} == {400}, "no worker opens its tokens"
+        )
+        refused = server.get(leaked["click_url"])
+        assert (refused.json()["error"], "location" in refused.headers) == ("bad_token", False)
+        body = {"events": [{"token": leaked["click_url"].rpartition("/")[2], "kind": "click"}]}
+        assert server.post("/v1/events", body).json()["error"] == "bad_token"
+        assert metric(server, 'backdrop_events_total{kind="click",outcome="revoked_key"}') == 1
+        assert metric(server, 'backdrop_events_total{kind="unknown",outcome="revoked_key"}') >= 20
+        for fresh in (server.decide() for _ in range(10)):
+            assert key_of(fresh) != key_of(leaked)
+            assert server.get(fresh["click_url"]).status == 302
