@@ -188,8 +188,9 @@ class EventBuffer:
 
         A partition that does not answer may have the facts: then no other is tried.
         """
-        for left in reversed(range(self._partitions)):
-            self._partition = at = (self._partition + 1) % self._partitions
+        self._partition = first = (self._partition + 1) % self._partitions
+        for step in range(self._partitions):
+            at = (first + step) % self._partitions
             try:
                 await self._log.append(at, blobs)
             except StoreError as error:
@@ -199,7 +200,7 @@ class EventBuffer:
                 if at not in self._refusing:
                     self._refusing.add(at)
                     _log.error("partition_refuses", partition=at, error=str(error))
-                if not left:
+                if step == self._partitions - 1:
                     raise
             else:
                 self._refusing.discard(at)

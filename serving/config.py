@@ -58,7 +58,7 @@ class ServerConfig:
     schema_path: Path
     keyring_path: Path
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = 8088
     objects_root: Path | None = None
     media_base_url: str = ""
     public_base_url: str = ""
@@ -74,7 +74,7 @@ class ServerConfig:
     flush_ms: int = 25
     flush_facts: int = 512
     buffer_facts: int = 65_536
-    body_limit_bytes: int = 262_144
+    body_limit_bytes: int = 1_048_576
     body_timeout_ms: int = 5_000
     max_connections: int = 10_000
     head_limit_bytes: int = 16_384

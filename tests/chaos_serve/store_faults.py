@@ -136,8 +136,8 @@ def flushed(place: Place) -> str:
         stock(place.redis.url)
 
     traffic, told = suffer(place, act, loses=True)
-    refused = traffic.answers["decide", 404]
-    return told + (f"; 404 × {refused} while the features came back before their placement" if refused else "")
+    assert not traffic.answers["decide", 404]
+    return told
 
 
 def other_dataset(place: Place) -> str:

@@ -241,6 +241,14 @@ async def test_a_partition_that_refuses_sends_its_facts_to_the_others() -> None:
     assert b'outcome="failed"' not in metrics.render()
 
 
+async def test_appends_at_once_each_find_the_partition_that_takes_them() -> None:
+    log = FlakyLog()
+    log.refusing, log.slow_s = {0, 1}, 0.001
+    buffer = a_buffer(log)
+    await asyncio.gather(*(buffer.append_now([a_fact()]) for _ in range(20)))
+    assert [partition for partition, _ in log.blobs] == [2] * 20
+
+
 async def test_where_every_partition_refuses_each_is_tried_once() -> None:
     log = FlakyLog()
     log.refusing = {0, 1, 2}
