@@ -86,6 +86,7 @@ def server_config(settings: Settings) -> "ServerConfig":
         sync_pixels=serve.sync_pixels,
         access_log_every=serve.access_log_every,
         drain_notice_ms=round(serve.drain_notice_s * 1000),
+        hung_after_ms=round(serve.hung_after_s * 1000),
     )
 
 

@@ -244,3 +244,39 @@ def test_a_revoked_keys_tokens_end_on_every_worker_and_decisions_go_on(
         for fresh in (server.decide() for _ in range(10)):
             assert key_of(fresh) != key_of(leaked)
             assert server.get(fresh["click_url"]).status == 302
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced_while_the_other_serves(
+    own_redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    with ServerProcess(tmp_path / "server", own_redis.url, workers=2, hung_after_ms=2_000) as server:
+        workers = set(children(server.process.pid))
+        wait_until(lambda: metric(server, 'backdrop_requests_total{route="healthz",status="200"}') > 0, "it serves")
+        hung = min(workers)
+        # Once it has told of itself: one that never did is still starting.
+        time.sleep(1)
+        os.kill(hung, signal.SIGSTOP)
+        wait_until(lambda: is_gone(hung), "it is killed")
+        wait_until(lambda: metric(server, "backdrop_hung_workers_total") == 1, "it is counted")
+        assert metric(server, "backdrop_worker_restarts_total") == 1
+        assert "worker_hung" in server.log_path.read_text()
+        after = set(children(server.process.pid))
+        assert len(after) == 2 and workers - after == {hung}
+        assert server.decide()["request_flags"] == []
+
+
+def test_where_all_stood_still_nobody_hung(own_redis: EmbeddedRedis, tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "server", own_redis.url, workers=2, hung_after_ms=2_000) as server:
+        workers = children(server.process.pid)
+        time.sleep(1)
+        everyone = [server.process.pid, *workers]
+        for pid in everyone:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(3)
+        # The supervisor first, as it may be where a machine wakes up: it finds nothing in the pipes.
+        for pid in everyone:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.3)
+        time.sleep(1)
+        assert children(server.process.pid) == workers
+        assert server.decide()["request_flags"] == []
