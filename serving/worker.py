@@ -20,7 +20,7 @@ _MAX_REPORT_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A worker's number, its inherited file descriptors, whether it takes another's place (``again``) and that one hung."""
+    """A worker's number and inherited file descriptors; whether it comes ``again``, and after one that hung."""
 
     slot: int
     listener: int
