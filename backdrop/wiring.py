@@ -152,7 +152,7 @@ def supervise(settings: Settings, config: "ServerConfig", admin: "AdminConfig | 
         supervisor.run()
         return
     operations = Operations(settings.redis_url, settings.partitions)
-    supervisor.run(lambda: admin_server(admin, operations, supervisor.states))
+    supervisor.run(lambda: admin_server(admin, config, operations, supervisor.states))
 
 
 def _secret_of(path: Path) -> str:

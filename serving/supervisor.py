@@ -189,7 +189,9 @@ class Supervisor:
             for worker in self._workers:
                 process = worker.process
                 worker.look()
-                if process is not None and worker.process is None and not worker.started:
+                ended = process is not None and worker.process is None
+                # What ails all of them shows before any serves; later on, each is started again.
+                if process is not None and ended and not any(each.started for each in self._workers):
                     message = (
                         f"worker {worker.state.slot} ended with status {process.returncode} before it served: "
                         "its log says why"

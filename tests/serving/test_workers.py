@@ -251,12 +251,20 @@ def test_a_worker_that_hangs_is_killed_and_replaced_while_the_other_serves(
 ) -> None:
     with ServerProcess(tmp_path / "server", own_redis.url, workers=2, hung_after_ms=2_000) as server:
         workers = set(children(server.process.pid))
-        wait_until(lambda: metric(server, 'backdrop_requests_total{route="healthz",status="200"}') > 0, "it serves")
         hung = min(workers)
-        # Once it has told of itself: one that never did is still starting.
-        time.sleep(1)
-        os.kill(hung, signal.SIGSTOP)
-        wait_until(lambda: is_gone(hung), "it is killed")
+
+        def is_killed_once_stopped() -> bool:
+            os.kill(hung, signal.SIGSTOP)
+            for _ in range(50):
+                if is_gone(hung):
+                    return True
+                time.sleep(0.1)
+            # It had not told of itself yet: one that never did is still starting.
+            os.kill(hung, signal.SIGCONT)
+            time.sleep(1)
+            return False
+
+        wait_until(is_killed_once_stopped, "it is killed", 60)
         wait_until(lambda: metric(server, "backdrop_hung_workers_total") == 1, "it is counted")
         assert metric(server, "backdrop_worker_restarts_total") == 1
         assert "worker_hung" in server.log_path.read_text()
