@@ -11,6 +11,7 @@ from serving.buffer import EventBuffer
 from serving.config import ServerConfig
 from serving.facts import KIND_NAMES, KINDS, Signed, fact_of
 from serving.http import NO_STORE, Request, RequestError, Response, decode_json, json_response, read_body
+from serving.joint import JointAppends
 from serving.metrics import Metrics
 from serving.tokens import RevokedKeyError, TokenSealer
 
@@ -41,6 +42,7 @@ class EventRoutes:
     buffer: EventBuffer
     clock: Clock
     metrics: Metrics
+    joint: JointAppends
 
     async def impression(self, request: Request) -> Response:
         """GET /v1/i/<token>: count an impression, answer a transparent pixel."""
@@ -110,11 +112,11 @@ class EventRoutes:
 
     async def _append(self, signed: Signed) -> str:
         try:
-            refused = await self.buffer.append_now([signed])
+            written = await self.joint.append(signed)
         except StoreError:
             # The page gets its pixel all the same; the fact waits in the buffer like any other.
             return self._put(signed, "deferred")
-        return "not_encodable" if refused else "accepted"
+        return "accepted" if written else "not_encodable"
 
     def _put(self, signed: Signed, outcome: str) -> str:
         return outcome if self.buffer.put(signed) else "overflow"
