@@ -1,6 +1,7 @@
-"""``backdrop keys``: which keys seal and open tokens, and a new one; the keys themselves are never shown."""
+"""``backdrop keys``: which keys seal and open tokens, a new one, ended ones; the keys themselves are never shown."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 
@@ -22,6 +23,8 @@ def list_keys(home: Home = None) -> None:
     for key in sorted(ring.keys.values(), key=lambda key: key.created_ms, reverse=True):
         if key == sealing:
             use = "seals"
+        elif key.revoked:
+            use = "revoked, remembered" if key.kept_at(now_ms) else "revoked"
         elif key.created_ms > sealing.created_ms:
             use = "opens, seals in a moment"
         else:
@@ -39,6 +42,21 @@ def rotate(home: Home = None) -> None:
     path = read_settings(home, None).keyring_path
     ring = rotate_keyring(path, SystemClock().now_ms())
     typer.echo(f"key {ring.newest.key_id} of {len(ring.keys)} seals in a few seconds; copy {path} to other servers")
+
+
+@keys.command("revoke")
+def revoke(
+    key_ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Keys, as `backdrop keys list` numbers them.")],
+    home: Home = None,
+) -> None:
+    """End keys at once: their tokens neither count nor redirect any more. Running servers follow within a second."""
+    from contracts import SystemClock
+    from serving import revoke_keys
+
+    path, now_ms = read_settings(home, None).keyring_path, SystemClock().now_ms()
+    ring = revoke_keys(path, key_ids, now_ms)
+    gone = ", ".join(map(str, sorted(set(key_ids))))
+    typer.echo(f"key {gone} revoked, key {ring.sealing_at(now_ms).key_id} seals; copy {path} to other servers")
 
 
 def _at(ms: int) -> str:

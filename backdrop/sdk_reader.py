@@ -18,6 +18,8 @@ from stores.features import online_row
 from stores.round_trip import Wire
 
 _NANOS = 1_000_000_000
+# Reads under way, also those that nobody waits for any more: behind so many a new one would miss its deadline anyway.
+MAX_RUNNING = 64
 
 
 class SdkReader:
@@ -35,6 +37,7 @@ class SdkReader:
         self._wire = Wire(client)
         self._width = len(columns)
         self._timeout_s = timeout_s
+        self._running: set[asyncio.Task[tuple[Sequence[DecodedRow], Sequence[DecodedRow]]]] = set()
         self._entities: dict[str, tuple[PlannedEntity, EntityReader]] = {
             entity.role: (entity, compile_entity(entity, plan.project, columns, schema, frozenset(plan.item_texts)))
             for entity in plan.entities
@@ -64,10 +67,23 @@ class SdkReader:
         """Rows of user and placement, and of each item.
 
         Raises:
-            UnavailableError: if Redis does not answer.
+            UnavailableError: if Redis does not answer, or too many reads wait for it.
             StoreError: if Redis refuses a command.
             FormatError: if the SDK refuses a stored value.
         """
+        if len(self._running) >= MAX_RUNNING:
+            message = f"could not read features: {MAX_RUNNING} reads wait for Redis, the limit: ask less at a time"
+            raise UnavailableError(message)
+        # A read that is cancelled leaves its connection with an answer to come: redis-py throws it away. So a read that
+        # is given up goes on to its end, which the timeout sets.
+        task = asyncio.create_task(self._features(user, items, placement))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _features(
+        self, user: str, items: Sequence[str], placement: str
+    ) -> tuple[Sequence[DecodedRow], Sequence[DecodedRow]]:
         try:
             with translated("read features"):
                 async with asyncio.timeout(self._timeout_s):

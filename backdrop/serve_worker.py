@@ -12,9 +12,9 @@ def main() -> int:
     """Serve until told to end; an error of ours is one sentence."""
     configure_logging()
     try:
-        *reader, slot, listener, reports, again = sys.argv[1:]
+        *reader, slot, listener, reports, again, hung = sys.argv[1:]
         config = ServerConfig.from_json(sys.stdin.buffer.read())
-        work(config, Place.of((slot, listener, reports, again)), reader_of(reader))
+        work(config, Place.of((slot, listener, reports, again, hung)), reader_of(reader))
     except BackdropError as error:
         sys.stderr.write(f"backdrop: {error}\n")
         return 1

@@ -75,6 +75,7 @@ class ServeSection(_Section):
     max_connections: int = Field(10_000, ge=1, description="Connections a process holds; idle ones make room.")
     studio: bool = Field(False, description="Serve the studio page, which has no login, and tail the event log for it.")
     workers: int = Field(1, ge=1, le=256, description="Processes on the port; about one a core.")
+    hung_after_s: float = Field(10.0, ge=0, description="A worker silent for so long is replaced, seconds; 0: never.")
     cap_impressions: int = Field(0, ge=0, description="A creative shown this often to a user rests; 0: no cap.")
     cap_window_s: float = Field(86_400.0, ge=1, description="Time within which impressions count for the cap, seconds.")
     sync_pixels: bool = Field(False, description="Pixels and clicks wait for the event log before they answer.")

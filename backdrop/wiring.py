@@ -86,6 +86,7 @@ def server_config(settings: Settings) -> "ServerConfig":
         sync_pixels=serve.sync_pixels,
         access_log_every=serve.access_log_every,
         drain_notice_ms=round(serve.drain_notice_s * 1000),
+        hung_after_ms=round(serve.hung_after_s * 1000),
     )
 
 
@@ -151,7 +152,7 @@ def supervise(settings: Settings, config: "ServerConfig", admin: "AdminConfig | 
         supervisor.run()
         return
     operations = Operations(settings.redis_url, settings.partitions)
-    supervisor.run(lambda: admin_server(admin, operations, supervisor.states))
+    supervisor.run(lambda: admin_server(admin, config, operations, supervisor.states))
 
 
 def _secret_of(path: Path) -> str:

@@ -66,7 +66,7 @@ from contracts.plan import (
     references_of,
 )
 from contracts.policy import LINUCB, ORIGINAL, POLICIES, RANDOM, TrafficPolicy
-from contracts.token import TokenPayload, decode_payload, encode_payload
+from contracts.token import TokenPayload, arms_bytes, arms_that_fit, decode_payload, encode_payload
 from contracts.write_plan import WritePlan
 
 __all__ = [
@@ -132,6 +132,8 @@ __all__ = [
     "TrafficPolicy",
     "UnavailableError",
     "WritePlan",
+    "arms_bytes",
+    "arms_that_fit",
     "check_name",
     "check_user",
     "decision_ms",

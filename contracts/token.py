@@ -60,10 +60,33 @@ def encode_payload(payload: TokenPayload) -> bytes:
     Raises:
         TokenError: if it is longer than ``MAX_PAYLOAD_BYTES``.
     """
-    p = payload
+    encoded = _without_arms(payload) + _words(payload.eligible)
+    if len(encoded) > MAX_PAYLOAD_BYTES:
+        message = f"token payload has {len(encoded)} bytes, the limit is {MAX_PAYLOAD_BYTES}: shorten the landing URL"
+        raise TokenError(message)
+    return encoded
+
+
+@lru_cache(maxsize=_MEMO)
+def arms_bytes(arms: tuple[str, ...]) -> int:
+    """How many bytes of a payload these eligible arms take."""
+    return sum(_LENGTH.size + len(arm.encode()) for arm in arms)
+
+
+def arms_that_fit(arms: tuple[str, ...], payload: TokenPayload) -> tuple[str, ...]:
+    """The first of ``arms`` that ``payload`` has room for, whatever its own eligible arms are."""
+    room = MAX_PAYLOAD_BYTES - len(_without_arms(payload))
+    for place, arm in enumerate(arms):
+        room -= _LENGTH.size + len(arm.encode())
+        if room < 0:
+            return arms[:place]
+    return arms
+
+
+def _without_arms(p: TokenPayload) -> bytes:
     head = _HEAD.pack(PAYLOAD_FORMAT, p.decision_id, p.propensity, p.generation, len(p.eligible), len(p.context))
     # In the order of _TEXTS; the words are the same for many decisions.
-    encoded = b"".join(
+    return b"".join(
         (
             head,
             p.context,
@@ -77,13 +100,8 @@ def encode_payload(payload: TokenPayload) -> bytes:
             _word(p.schema_hash),
             _word(p.lineage),
             _text(p.landing_url),
-            _words(p.eligible),
         )
     )
-    if len(encoded) > MAX_PAYLOAD_BYTES:
-        message = f"token payload has {len(encoded)} bytes, the limit is {MAX_PAYLOAD_BYTES}: shorten the landing URL"
-        raise TokenError(message)
-    return encoded
 
 
 def _text(text: str) -> bytes:

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from serving.client import AsyncClient, Client
     from serving.config import ServerConfig
     from serving.gather import ReaderFactory
-    from serving.keyring import KeyRing, ensure_keyring, load_keyring, new_keyring, rotate_keyring, save_keyring
+    from serving.keyring import (
+        KeyRing,
+        ensure_keyring,
+        load_keyring,
+        new_keyring,
+        revoke_keys,
+        rotate_keyring,
+        save_keyring,
+    )
     from serving.runner import serve
     from serving.supervisor import Supervisor, WorkerState
     from serving.tokens import TokenSealer
@@ -35,6 +43,7 @@ __all__ = [
     "ensure_keyring",
     "load_keyring",
     "new_keyring",
+    "revoke_keys",
     "rotate_keyring",
     "save_keyring",
     "serve",
@@ -52,6 +61,7 @@ _HOMES = {
         "ensure_keyring",
         "load_keyring",
         "new_keyring",
+        "revoke_keys",
         "rotate_keyring",
         "save_keyring",
     ),

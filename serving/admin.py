@@ -16,7 +16,9 @@ import structlog
 import uvicorn
 
 from contracts import BackdropError, InvalidInputError, SettingsError, StoreError, TrafficPolicy, UnavailableError
+from serving.config import ServerConfig
 from serving.http import (
+    NO_STORE,
     ClientGoneError,
     Receive,
     Request,
@@ -31,13 +33,17 @@ from serving.http import (
     json_response,
     read_body,
 )
+from serving.metrics import METRICS_TYPE, Metrics
+from serving.protocol import bounded_protocol, connection_limits
 from serving.runner import listen
+from serving.stack import uvicorn_config
 from serving.supervisor import WorkerState
 
 MIN_TOKEN_CHARS = 16
 _BODY_BYTES = 65_536
 _BODY_MS = 5_000
 _STOP_S = 5.0
+_DRAIN_MS = 1_000
 
 Status = Literal["active", "paused", "retired"]
 
@@ -109,12 +115,15 @@ class AdminConfig:
 class AdminApp:
     """ASGI application of the admin routes."""
 
-    def __init__(self, token: str, operations: Operations, workers: Callable[[], Sequence[WorkerState]]) -> None:
-        """``workers`` says how the server's processes are."""
+    def __init__(
+        self, token: str, operations: Operations, workers: Callable[[], Sequence[WorkerState]], metrics: Metrics
+    ) -> None:
+        """``workers`` says how the server's processes are; ``metrics`` are of the admin port alone."""
         # Hashes have one length: comparing them tells nothing of the token's.
         self._digest = _digest(token)
         self._operations = operations
         self._workers = workers
+        self._metrics = metrics
         self._router = Router(
             [
                 Route("GET", "/admin/v1/models", "models", self._models),
@@ -122,6 +131,7 @@ class AdminApp:
                 Route("PUT", "/admin/v1/split", "split", self._put_split),
                 Route("POST", "/admin/v1/arms", "arms", self._set_arm),
                 Route("GET", "/admin/v1/ready", "ready", self._ready),
+                Route("GET", "/admin/v1/metrics", "metrics", self._measure),
             ]
         )
 
@@ -131,6 +141,7 @@ class AdminApp:
             response = await self._answer(scope, receive)
         except ClientGoneError:
             return
+        self._metrics.request("admin", response.status)
         await response.send(send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
@@ -175,6 +186,9 @@ class AdminApp:
         _log.info("arm_changed", category=body.category, arm=body.arm, before=before, after=body.status)
         return json_response(200, {"category": body.category, "arm": body.arm, "before": before, "after": body.status})
 
+    async def _measure(self, request: Request) -> Response:
+        return Response(200, self._metrics.render(), METRICS_TYPE, (NO_STORE,))
+
     async def _ready(self, request: Request) -> Response:
         now = time.monotonic()
         found = []
@@ -188,27 +202,21 @@ class AdminApp:
 
 @contextlib.contextmanager
 def admin_server(
-    config: AdminConfig, operations: Operations, workers: Callable[[], Sequence[WorkerState]]
+    config: AdminConfig,
+    server_config: ServerConfig,
+    operations: Operations,
+    workers: Callable[[], Sequence[WorkerState]],
 ) -> Iterator[None]:
-    """Serve the admin routes in a thread of their own while the block runs.
+    """Serve the admin routes in a thread of their own while the block runs; its connections have the server's limits.
 
     Raises:
         SetupError: if the port is taken.
     """
     listener = listen(config.host, config.port)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            AdminApp(config.token, operations, workers),
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-    )
+    metrics = Metrics()
+    app = AdminApp(config.token, operations, workers, metrics)
+    protocol = bounded_protocol(connection_limits(server_config), metrics)
+    server = uvicorn.Server(uvicorn_config(app, protocol, drain_ms=_DRAIN_MS, lifespan="off"))
     thread = threading.Thread(target=lambda: server.run(sockets=[listener]), name="admin", daemon=True)
     thread.start()
     try:

@@ -145,7 +145,7 @@ class DecideOut(msgspec.Struct, frozen=True):
     flags: Flags
 
 
-EventStatus = Literal["accepted", "duplicate_unknown", "expired", "bad_token", "bad_kind", "bad_time"]
+EventStatus = Literal["accepted", "duplicate_unknown", "expired", "bad_token", "bad_kind", "bad_time", "not_encodable"]
 
 
 class EventOut(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -154,7 +154,8 @@ class EventOut(msgspec.Struct, frozen=True, omit_defaults=True):
     ``accepted``: the event log has it. ``duplicate_unknown``: the log has it, too, but the same kind on the same
     decision stands before it in this batch; whether it adds anything is for the learner to say, who counts a
     decision's impression and click once each. ``expired``: the decision is too old to count, nothing was written.
-    ``bad_token``, ``bad_kind``, ``bad_time``: nothing was written, and sending it again will not help.
+    ``bad_token``, ``bad_kind``, ``bad_time``, ``not_encodable``: nothing was written, and sending it again will not
+    help.
     """
 
     status: EventStatus

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import structlog
 
-from contracts import Fact, FormatError, Position, StoreError
+from contracts import Fact, FormatError, Position, StoreError, UnavailableError
 from serving.ending import end_tasks
-from serving.facts import Signed, blobs_of
+from serving.facts import Signed, blobs_of_good
 from serving.metrics import Metrics
 
 _FIRST_RETRY_S = 0.05
@@ -62,6 +62,7 @@ class EventBuffer:
         self._unsent: deque[tuple[bytes, int]] = deque()
         self._unsent_facts = 0
         self._partition = 0
+        self._refusing: set[int] = set()
         self._wake = asyncio.Event()
         self._closing = False
         self._enough = asyncio.Event()
@@ -89,16 +90,20 @@ class EventBuffer:
             self._wake.set()
         return True
 
-    async def append_now(self, signed: Sequence[Signed]) -> None:
-        """Append facts and return when the log has them.
+    async def append_now(self, signed: Sequence[Signed]) -> list[Signed]:
+        """Append facts and return when the log has them, but for those returned: they cannot be encoded.
 
         Raises:
             StoreError: if the log did not confirm them in time (it may have them all the same).
         """
-        await self._append([blob for blob, _ in blobs_of(signed)])
+        blobs, refused = blobs_of_good(signed)
+        if blobs:
+            await self._append([blob for blob, _ in blobs])
         if self._watch is not None:
             for each in signed:
-                self._watch(each.fact)
+                if each not in refused:
+                    self._watch(each.fact)
+        return refused
 
     async def run(self) -> None:
         """Flush until ``close``; to be run as a task."""
@@ -146,7 +151,11 @@ class EventBuffer:
     async def _flush(self) -> None:
         if not self._unsent:
             batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
-            self._unsent.extend(self._encoded(batch))
+            blobs, refused = blobs_of_good(batch)
+            if refused:
+                self._metrics.dropped("not_encodable", len(refused))
+                _log.error("facts_not_encodable", facts=len(refused))
+            self._unsent.extend(blobs)
             self._unsent_facts = sum(facts for _, facts in self._unsent)
         try:
             while self._unsent:
@@ -157,28 +166,42 @@ class EventBuffer:
         finally:
             self._metrics.buffered_facts.set(len(self))
 
-    def _encoded(self, batch: Sequence[Signed]) -> list[tuple[bytes, int]]:
-        """The batch as blobs; facts that cannot be encoded are dropped and counted: the rest goes on."""
-        try:
-            return blobs_of(batch)
-        except (FormatError, ValueError) as error:
-            if len(batch) == 1:
-                self._metrics.dropped("not_encodable", 1)
-                _log.error("fact_not_encodable", error=str(error))
-                return []
-        half = len(batch) // 2
-        return [*self._encoded(batch[:half]), *self._encoded(batch[half:])]
-
     async def _append(self, blobs: Sequence[bytes]) -> None:
-        self._partition = (self._partition + 1) % self._partitions
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._log.append(self._partition, blobs)
+                await self._append_somewhere(blobs)
         except TimeoutError:
             self._metrics.append("timeout")
             message = f"the event log did not confirm within {self._timeout_s} s"
             raise StoreError(message) from None
+        except (FormatError, ValueError) as error:
+            # An answer that cannot be read confirms nothing.
+            self._metrics.append("failed")
+            raise StoreError(str(error)) from error
         except StoreError:
             self._metrics.append("failed")
             raise
         self._metrics.append("ok")
+
+    async def _append_somewhere(self, blobs: Sequence[bytes]) -> None:
+        """Append to the next partition; where Redis refuses to write it, which writes nothing, to one of the others.
+
+        A partition that does not answer may have the facts: then no other is tried.
+        """
+        self._partition = first = (self._partition + 1) % self._partitions
+        for step in range(self._partitions):
+            at = (first + step) % self._partitions
+            try:
+                await self._log.append(at, blobs)
+            except StoreError as error:
+                if isinstance(error, UnavailableError):
+                    raise
+                self._metrics.append("refused")
+                if at not in self._refusing:
+                    self._refusing.add(at)
+                    _log.error("partition_refuses", partition=at, error=str(error))
+                if step == self._partitions - 1:
+                    raise
+            else:
+                self._refusing.discard(at)
+                return

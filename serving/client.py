@@ -4,8 +4,9 @@ Needs the extra ``client`` only; nothing of the server is loaded.
 """
 
 import asyncio
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -69,10 +70,20 @@ class Client:
     """Asks a server; keeps connections, may be shared by threads. ``with Client(url) as client: …``."""
 
     def __init__(
-        self, base_url: str, *, timeout_s: float = 1.0, patience_s: float = 10.0, connections: int = 32
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 1.0,
+        patience_s: float = 10.0,
+        connections: int = 32,
+        draw: Callable[[], float] = random.random,
     ) -> None:
-        """``timeout_s`` for each step of a request; ``patience_s`` of pauses before events are given up."""
+        """``timeout_s`` for each step of a request; ``patience_s`` of pauses before events are given up.
+
+        ``draw`` gives the numbers from 0 to 1 that pauses are drawn with.
+        """
         self._patience_s = patience_s
+        self._draw = draw
         self._http = httpx2.Client(
             base_url=base_url, timeout=timeout_s, limits=_limits(connections), trust_env=False, headers=_HEADERS
         )
@@ -105,7 +116,7 @@ class Client:
             RefusedError: if none can be taken.
             BusyError, UnreachableError: if the log does not have them, or may: send the same batch again.
         """
-        return self._run(send_steps(events, self._patience_s))
+        return self._run(send_steps(events, self._patience_s, self._draw))
 
     def close(self) -> None:
         """Close the connections."""
@@ -147,10 +158,17 @@ class AsyncClient:
     """``Client`` for asyncio. ``async with AsyncClient(url) as client: …``."""
 
     def __init__(
-        self, base_url: str, *, timeout_s: float = 1.0, patience_s: float = 10.0, connections: int = 32
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 1.0,
+        patience_s: float = 10.0,
+        connections: int = 32,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         """As ``Client``."""
         self._patience_s = patience_s
+        self._draw = draw
         self._http = httpx2.AsyncClient(
             base_url=base_url, timeout=timeout_s, limits=_limits(connections), trust_env=False, headers=_HEADERS
         )
@@ -173,7 +191,7 @@ class AsyncClient:
 
     async def send(self, events: Sequence[EventIn]) -> EventsOut:
         """As ``Client.send``."""
-        return await self._run(send_steps(events, self._patience_s))
+        return await self._run(send_steps(events, self._patience_s, self._draw))
 
     async def close(self) -> None:
         """Close the connections."""

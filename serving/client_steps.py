@@ -4,7 +4,8 @@
 """
 
 import html
-from collections.abc import Generator, Sequence
+import random
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -107,13 +108,19 @@ def decide_steps(
     return _read(answer, _OK, DecideOut)
 
 
-def send_steps(events: Sequence[EventIn], patience_s: float) -> Steps[EventsOut]:
-    """Send a batch until the event log has it, pausing ``patience_s`` in all; repeats of a batch count once."""
+def send_steps(
+    events: Sequence[EventIn], patience_s: float, draw: Callable[[], float] = random.random
+) -> Steps[EventsOut]:
+    """Send a batch until the event log has it, pausing ``patience_s`` in all; repeats of a batch count once.
+
+    ``draw`` gives numbers from 0 to 1: each pause is any part of one that doubles ("full jitter"), behind what
+    Retry-After asks for, so that clients that failed together do not come back together.
+    """
     call = Call("/v1/events", msgspec.json.encode(EventsIn(list(events))))
     pause_s, left_s = _FIRST_PAUSE_S, patience_s
     while True:
-        wait_s = pause_s
         failure: ClientError
+        asked_s = 0.0
         try:
             answer = yield from _answered(call)
         except UnreachableError as error:
@@ -124,7 +131,8 @@ def send_steps(events: Sequence[EventIn], patience_s: float) -> Steps[EventsOut]
             waited_s = patience_s - left_s
             message = f"status {answer.status} for {len(events)} events, after pauses of {waited_s:.1f} s"
             failure = BusyError(message)
-            wait_s = max(wait_s, _seconds(answer.retry_after))
+            asked_s = _seconds(answer.retry_after)
+        wait_s = asked_s + pause_s * draw()
         if wait_s > left_s:
             raise failure
         left_s -= wait_s

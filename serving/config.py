@@ -33,8 +33,10 @@ _POSITIVE = (
     "cap_window_ms",
     "workers",
 )
-_NOT_NEGATIVE = ("cap_impressions", "access_log_every", "drain_notice_ms", "shadow_every")
+_NOT_NEGATIVE = ("cap_impressions", "access_log_every", "drain_notice_ms", "shadow_every", "hung_after_ms")
 _MAX_PORT = 65_535
+# Workers give a sign of life twice a second.
+_LEAST_HUNG_MS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class ServerConfig:
     A creative that a user was shown ``cap_impressions`` times (0: no cap) within ``cap_window_ms`` rests for that user.
     With ``sync_pixels`` pixels and clicks wait for the event log. One request in ``access_log_every`` (0: none) is
     logged. Told to end, a server says so at /readyz for ``drain_notice_ms`` before it takes no more connections.
+    One of several workers that gives no sign of life for ``hung_after_ms`` (0: never) is killed and replaced.
     """
 
     redis_url: str
@@ -58,7 +61,7 @@ class ServerConfig:
     schema_path: Path
     keyring_path: Path
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = 8088
     objects_root: Path | None = None
     media_base_url: str = ""
     public_base_url: str = ""
@@ -74,7 +77,7 @@ class ServerConfig:
     flush_ms: int = 25
     flush_facts: int = 512
     buffer_facts: int = 65_536
-    body_limit_bytes: int = 262_144
+    body_limit_bytes: int = 1_048_576
     body_timeout_ms: int = 5_000
     max_connections: int = 10_000
     head_limit_bytes: int = 16_384
@@ -94,6 +97,7 @@ class ServerConfig:
     access_log_every: int = 0
     drain_notice_ms: int = 0
     workers: int = 1
+    hung_after_ms: int = 10_000
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work.
@@ -109,6 +113,9 @@ class ServerConfig:
             if getattr(self, name) < 0:
                 message = f"{name} = {getattr(self, name)}: must be at least 0"
                 raise InvalidInputError(message)
+        if 0 < self.hung_after_ms < _LEAST_HUNG_MS:
+            message = f"hung_after_ms = {self.hung_after_ms}: must be 0 (never) or at least {_LEAST_HUNG_MS}"
+            raise InvalidInputError(message)
         if not 0 < self.port <= _MAX_PORT:
             message = f"port = {self.port}: must be between 1 and {_MAX_PORT}"
             raise InvalidInputError(message)

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from contracts import (
     LINUCB,
+    ORIGINAL,
     ORIGINAL_ARM,
     Clock,
     InvalidInputError,
     TokenError,
     TokenPayload,
     TrafficPolicy,
+    arms_bytes,
+    arms_that_fit,
     check_name,
     check_user,
     id_text,
@@ -39,6 +42,9 @@ CATEGORY_TEXT = "item_profile:category"
 URL_TEXT = "item_profile:url"
 IMAGE_TEXT = "item_profile:image_url"
 NO_CATEGORY = "uncategorised"
+ARMS_CUT = "arms_cut"
+# So many bytes of arms are left to a token as they are: names and URL have the rest.
+PLAIN_ARMS_BYTES = 1_024
 _MEMO = 1024
 
 _decoder = msgspec.json.Decoder(DecideIn)
@@ -182,12 +188,15 @@ class Decider:
             slot.creatives,
             gathered.capped,
         )
+        landing, refused = landing_url(ask.url, slot.texts.get(URL_TEXT, ""), self._allowed_hosts)
+        cut = False
+        if arms_bytes(eligible) > PLAIN_ARMS_BYTES and shared.policy != ORIGINAL:
+            eligible, cut = self._cut(eligible, shared, row, ask, decision_id, landing)
         chosen = choose_scored(
             shared.policy, eligible, shared.scored[row], epsilon=traffic.epsilon_of(category), key=decision_id
         )
         creative = self._creative(chosen.arm, ask, slot)
-        landing, refused = landing_url(ask.url, slot.texts.get(URL_TEXT, ""), self._allowed_hosts)
-        flags = _item_flags(gathered, row, chosen, creative, category, emptied, refused=refused)
+        flags = _item_flags(gathered, row, chosen, creative, category, emptied, refused=refused, cut=cut)
         if flags:
             self.metrics.flags(flags)
         entries = len(shared.contexts) // len(shared.scored)
@@ -243,6 +252,24 @@ class Decider:
             token and self._clicks + token,
             flags,
         )
+
+    def _cut(
+        self, eligible: tuple[str, ...], shared: "_Round", row: int, ask: Ask, decision_id: bytes, landing: str
+    ) -> tuple[tuple[str, ...], bool]:
+        """The eligible arms that a token has room for, whichever of them is chosen; and whether that are not all."""
+        creatives = shared.gathered.slots[row].creatives
+        payload = TokenPayload(
+            decision_id, shared.user, ask.item, shared.categories[row], "", "", shared.placement, shared.policy,
+            (), 0.0, 0, shared.contexts[: len(shared.contexts) // len(shared.scored)], self.encoder.hash,
+            self.packs.lineage or "", landing,
+        )  # fmt: skip
+        likely = arms_that_fit(eligible, payload)
+        widest = payload._replace(
+            arm=max(likely, key=_size, default=""),
+            creative=max((creatives[arm].creative_id for arm in likely), key=_size, default=""),
+        )
+        kept = arms_that_fit(likely, widest)
+        return kept, len(kept) < len(eligible)
 
     def _creative(self, arm: str, ask: Ask, slot: Slot) -> CreativeOut | None:
         found = slot.creatives.get(arm)
@@ -318,6 +345,10 @@ def _refuse_unknown(asks: list[Ask], placement: str, gathered: Gathered) -> None
         raise RequestError(404, "unknown_placement", detail)
 
 
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
 def _category(ask: Ask, slot: Slot) -> str:
     return _usable_category(slot.texts.get(CATEGORY_TEXT)) or ask.category or NO_CATEGORY
 
@@ -339,6 +370,7 @@ def _item_flags(
     emptied: str | None,
     *,
     refused: bool,
+    cut: bool,
 ) -> tuple[str, ...]:
     flags = []
     if chosen.flag is not None and (gathered.live or chosen.flag != NO_PACK):
@@ -357,6 +389,8 @@ def _item_flags(
         flags.append("no_category")
     if refused:
         flags.append("landing_refused")
+    if cut:
+        flags.append(ARMS_CUT)
     return tuple(flags)
 
 

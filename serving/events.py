@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from contracts import CLICK, IMPRESSION, Clock, FormatError, StoreError, TokenError, TokenPayload
-from serving.bodies import ErrorOut, EventIn, EventOut, EventsIn, EventsOut, EventsRefusedOut, EventStatus
+from contracts import CLICK, IMPRESSION, Clock, StoreError, TokenError, TokenPayload
+from serving.bodies import ErrorOut, EventIn, EventOut, EventsIn, EventsOut, EventsRefusedOut
 from serving.buffer import EventBuffer
 from serving.config import ServerConfig
 from serving.facts import KIND_NAMES, KINDS, Signed, fact_of
 from serving.http import NO_STORE, Request, RequestError, Response, decode_json, json_response, read_body
+from serving.joint import JointAppends
 from serving.metrics import Metrics
-from serving.tokens import TokenSealer
+from serving.tokens import RevokedKeyError, TokenSealer
 
 # The smallest transparent GIF: 1 × 1, 43 bytes.
 PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
@@ -24,8 +25,11 @@ _PIXEL_RESPONSE = Response(
     ((b"cache-control", b"no-store, max-age=0"), (b"cross-origin-resource-policy", b"cross-origin")),
 )
 _NOWHERE = Response(204, headers=(NO_STORE,))
+# Statuses after which nothing is wrong with an event.
+_TAKEN = frozenset({"accepted", "duplicate_unknown", "expired"})
 _RETRY = (NO_STORE, (b"retry-after", b"1"))
 _DUPLICATE = EventOut("duplicate_unknown", "repeats an event before it in this batch: a decision's kind counts once")
+_NOT_ENCODABLE = EventOut("not_encodable", "its token is ours, but what it holds cannot be written as a fact")
 _decoder = msgspec.json.Decoder(EventsIn)
 
 
@@ -38,6 +42,7 @@ class EventRoutes:
     buffer: EventBuffer
     clock: Clock
     metrics: Metrics
+    joint: JointAppends
 
     async def impression(self, request: Request) -> Response:
         """GET /v1/i/<token>: count an impression, answer a transparent pixel."""
@@ -70,25 +75,29 @@ class EventRoutes:
         outcomes, taken = self._judge_all(body.events, now_ms)
         if taken:
             try:
-                await self.buffer.append_now([signed for _, signed in taken])
+                refused = await self.buffer.append_now([signed for _, signed in taken])
             except StoreError:
-                self._count(taken, "unavailable")
+                for _, signed in taken:
+                    self._count(signed, "unavailable")
                 detail = "the event log did not confirm the events: send them all again"
                 return json_response(503, ErrorOut("log_unavailable", detail), _RETRY)
-            self._count(taken)
-        elif all(outcome.status != "expired" for outcome in outcomes):
+            for place, signed in taken:
+                if refused and signed in refused:
+                    outcomes[place] = _NOT_ENCODABLE
+                self._count(signed, outcomes[place].status)
+        if not any(outcome.status in _TAKEN for outcome in outcomes):
             reason = outcomes[0].status
             self.metrics.rejected(reason)
             detail = "none of the events can be taken, see their entries"
             return json_response(400, EventsRefusedOut(reason, detail, outcomes))
-        accepted = sum(status == "accepted" for status, _ in taken)
+        accepted = sum(outcome.status == "accepted" for outcome in outcomes)
         return json_response(202, EventsOut(accepted, outcomes))
 
     def _open(self, token: str) -> TokenPayload:
         try:
             return self.sealer.open(token)
         except TokenError as error:
-            self.metrics.event("unknown", "bad_token")
+            self.metrics.event("unknown", _outcome(error))
             raise RequestError(400, "bad_token", str(error)) from None
 
     async def _record(self, payload: TokenPayload, kind: int) -> None:
@@ -103,11 +112,11 @@ class EventRoutes:
 
     async def _append(self, signed: Signed) -> str:
         try:
-            await self.buffer.append_now([signed])
-        except (StoreError, FormatError, ValueError):
+            written = await self.joint.append(signed)
+        except StoreError:
             # The page gets its pixel all the same; the fact waits in the buffer like any other.
             return self._put(signed, "deferred")
-        return "accepted"
+        return "accepted" if written else "not_encodable"
 
     def _put(self, signed: Signed, outcome: str) -> str:
         return outcome if self.buffer.put(signed) else "overflow"
@@ -115,13 +124,11 @@ class EventRoutes:
     def _expired(self, payload: TokenPayload, now_ms: int) -> bool:
         return now_ms - payload.decision_ms > self.config.counting_ms
 
-    def _judge_all(
-        self, events: Sequence[EventIn], now_ms: int
-    ) -> tuple[list[EventOut], list[tuple[EventStatus, Signed]]]:
-        """What becomes of each event, and the facts to append with the status that they get once the log has them."""
+    def _judge_all(self, events: Sequence[EventIn], now_ms: int) -> tuple[list[EventOut], list[tuple[int, Signed]]]:
+        """What becomes of each event once the log has the facts, and these, each with its event's place."""
         outcomes, taken = [], []
         seen: set[tuple[bytes, int]] = set()
-        for event in events:
+        for place, event in enumerate(events):
             outcome, signed = self._judge(event, now_ms)
             if signed is not None:
                 identity = (signed.fact.decision_id, signed.fact.kind)
@@ -129,7 +136,7 @@ class EventRoutes:
                     # Appended all the same: its time may be the one that counts.
                     outcome = _DUPLICATE
                 seen.add(identity)
-                taken.append((outcome.status, signed))
+                taken.append((place, signed))
             outcomes.append(outcome)
         return outcomes, taken
 
@@ -141,7 +148,7 @@ class EventRoutes:
         try:
             payload = self.sealer.open(event.token)
         except TokenError as error:
-            self.metrics.event(event.kind, "bad_token")
+            self.metrics.event(event.kind, _outcome(error))
             return EventOut("bad_token", str(error)), None
         event_ms = now_ms if event.event_ms is None else event.event_ms
         earliest, latest = payload.decision_ms - self.config.grace_ms, now_ms + self.config.grace_ms
@@ -153,6 +160,10 @@ class EventRoutes:
             return EventOut("expired"), None
         return EventOut("accepted"), fact_of(payload, kind, event_ms)
 
-    def _count(self, taken: Sequence[tuple[EventStatus, Signed]], outcome: str | None = None) -> None:
-        for status, signed in taken:
-            self.metrics.event(KIND_NAMES[signed.fact.kind], outcome or status)
+    def _count(self, signed: Signed, outcome: str) -> None:
+        self.metrics.event(KIND_NAMES[signed.fact.kind], outcome)
+
+
+def _outcome(error: TokenError) -> str:
+    """What a refused token is counted as; its bearer is told the same of both."""
+    return "revoked_key" if isinstance(error, RevokedKeyError) else "bad_token"

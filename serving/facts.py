@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from contracts import CLICK, IMPRESSION, Fact, TokenPayload, encode_facts
+from contracts import CLICK, IMPRESSION, Fact, FormatError, TokenPayload, encode_facts
 
 KINDS = {"impression": IMPRESSION, "click": CLICK}
 KIND_NAMES = {kind: name for name, kind in KINDS.items()}
@@ -49,6 +49,19 @@ def blobs_of(signed: Iterable[Signed]) -> list[tuple[bytes, int]]:
         key = (entry.schema_hash, entry.lineage, len(entry.fact.context) // _CONTEXT_ENTRY_BYTES)
         groups.setdefault(key, []).append(entry.fact)
     return [(_blob(facts, *key), len(facts)) for key, facts in groups.items()]
+
+
+def blobs_of_good(signed: Sequence[Signed]) -> tuple[list[tuple[bytes, int]], list[Signed]]:
+    """As ``blobs_of``, and the facts that cannot be encoded: the rest goes without them."""
+    try:
+        return blobs_of(signed), []
+    except (FormatError, ValueError):
+        if len(signed) == 1:
+            return [], list(signed)
+    half = len(signed) // 2
+    blobs, refused = blobs_of_good(signed[:half])
+    more, others = blobs_of_good(signed[half:])
+    return [*blobs, *more], [*refused, *others]
 
 
 def warm_up() -> None:

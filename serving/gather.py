@@ -119,15 +119,13 @@ class Gatherer:
         slots, remembered = [], []
         for item, texts, creatives in zip(items, row.texts, row.creatives, strict=True):
             slot, recalled = Slot(texts, creatives), None
-            if creatives:
+            if creatives or texts:
                 self._memory.remember(item, placement, slot)
-            elif texts:
-                self._memory.forget(item, placement)
             else:
                 # An item of which nothing at all is left: as likely as not Redis has lost its dataset.
                 recalled = self._memory.recall(item, placement)
             slots.append(recalled or slot)
-            remembered.append(recalled is not None)
+            remembered.append(recalled is not None and bool(recalled.creatives))
         # A value past its age is not served: the schema's default stands in, and the decision says so.
         started = time.perf_counter()
         old = b"\1" in row.stale.tobytes()
@@ -144,15 +142,21 @@ class Gatherer:
             stale,
             tuple(remembered),
             row.user_known,
-            self._knows_placement(row),
+            self._knows_placement(row, placement),
             live=True,
             capped=frozenset() if self._cap is None else self._cap.reached(row.also[0]),
         )
 
-    def _knows_placement(self, row: OnlineRow) -> bool:
+    def _knows_placement(self, row: OnlineRow, placement: str) -> bool:
         # All rows are of the one placement.
         columns = self._placement_columns
-        return not columns.size or bool(row.present[0].take(columns).any())
+        if not columns.size:
+            return True
+        if bool(row.present[0].take(columns).any()):
+            self._memory.remember_placement(placement)
+            return True
+        # One that was known is not the page's mistake: Redis has lost it, or is being filled again.
+        return self._memory.knew_placement(placement)
 
     def _without(self, items: Sequence[str], placement: str, reason: str, started: float) -> Gathered:
         self._metrics.stage("read_failed", time.perf_counter() - started)
@@ -167,7 +171,7 @@ class Gatherer:
             contexts,
             tuple(slot or NOTHING for slot in found),
             (False,) * len(items),
-            tuple(slot is not None for slot in found),
+            tuple(slot is not None and bool(slot.creatives) for slot in found),
             user_known=False,
             placement_known=True,
             live=False,

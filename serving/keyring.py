@@ -8,8 +8,8 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -29,15 +29,24 @@ _MAX_KEY_ID = 255
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:
-    """One AES-256 key; tokens sealed with it open until ``not_after_ms`` (None: no end is set yet)."""
+    """One AES-256 key; tokens sealed with it open until ``not_after_ms`` (None: no end is set yet).
+
+    A ``revoked`` key opens nothing; it stays in the ring until ``not_after_ms``, so that its tokens are told from
+    forged ones and its id is not used again.
+    """
 
     key_id: int
     secret: bytes
     created_ms: int
     not_after_ms: int | None = None
+    revoked: bool = False
 
     def opens_at(self, now_ms: int) -> bool:
         """Tell whether tokens of this key are still opened."""
+        return not self.revoked and self.kept_at(now_ms)
+
+    def kept_at(self, now_ms: int) -> bool:
+        """Tell whether the key stays in the ring."""
         return self.not_after_ms is None or now_ms < self.not_after_ms
 
 
@@ -54,8 +63,9 @@ class KeyRing:
 
     def sealing_at(self, now_ms: int) -> SealingKey:
         """The key that seals new tokens: the newest that is known everywhere; the oldest if none is yet."""
-        settled = [key for key in self.keys.values() if key.created_ms + SETTLE_MS <= now_ms]
-        return max(settled, key=_age_order) if settled else min(self.keys.values(), key=_age_order)
+        opening = [key for key in self.keys.values() if key.opens_at(now_ms)]
+        settled = [key for key in opening if key.created_ms + SETTLE_MS <= now_ms]
+        return max(settled, key=_age_order) if settled else min(opening, key=_age_order)
 
     def rotated(self, now_ms: int, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> "KeyRing":
         """A ring with a new sealing key; older keys open for 30 days more, ended ones are dropped.
@@ -66,9 +76,9 @@ class KeyRing:
         kept = {
             key.key_id: key
             if key.not_after_ms is not None
-            else SealingKey(key.key_id, key.secret, key.created_ms, now_ms + KEPT_AFTER_ROTATION_MS)
+            else replace(key, not_after_ms=now_ms + KEPT_AFTER_ROTATION_MS)
             for key in self.keys.values()
-            if key.opens_at(now_ms)
+            if key.kept_at(now_ms)
         }
         newest = self.newest.key_id
         free = [n for n in ((newest + step) % (_MAX_KEY_ID + 1) for step in range(1, _MAX_KEY_ID + 1)) if n not in kept]
@@ -77,6 +87,27 @@ class KeyRing:
             raise SettingsError(message)
         created = max(now_ms, self.newest.created_ms + 1)
         return KeyRing(kept | {free[0]: SealingKey(free[0], random_bytes(KEY_BYTES), created)})
+
+    def revoked(
+        self, key_ids: Iterable[int], now_ms: int, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    ) -> "KeyRing":
+        """A ring in which these keys open and seal nothing; with a new one if that takes the newest.
+
+        Raises:
+            SettingsError: if there is no such key, or all key ids are in use.
+        """
+        gone = set(key_ids)
+        if unknown := sorted(gone - self.keys.keys()):
+            message = f"no key {unknown[0]} in the ring: it has {', '.join(map(str, sorted(self.keys)))}"
+            raise SettingsError(message)
+        ring = self.rotated(now_ms, random_bytes) if self.newest.key_id in gone else self
+        end_ms = now_ms + KEPT_AFTER_ROTATION_MS
+        return KeyRing(
+            {
+                key_id: replace(key, revoked=True, not_after_ms=end_ms) if key_id in gone and not key.revoked else key
+                for key_id, key in ring.keys.items()
+            }
+        )
 
 
 def _age_order(key: SealingKey) -> tuple[int, int]:
@@ -113,6 +144,7 @@ def load_keyring(path: Path) -> KeyRing:
                 base64.b64decode(entry["key"], validate=True),
                 int(entry["created_ms"]),
                 None if entry["not_after_ms"] is None else int(entry["not_after_ms"]),
+                bool(entry.get("revoked", False)),
             )
             for entry in document["keys"]
         ]
@@ -135,6 +167,7 @@ def save_keyring(path: Path, ring: KeyRing, *, replace: bool = True) -> bool:
                 "key": base64.b64encode(key.secret).decode(),
                 "created_ms": key.created_ms,
                 "not_after_ms": key.not_after_ms,
+                "revoked": key.revoked,
             }
             for key in sorted(ring.keys.values(), key=lambda key: key.created_ms)
         ],
@@ -176,12 +209,25 @@ def rotate_keyring(path: Path, now_ms: int) -> KeyRing:
     Raises:
         SettingsError: if the file is damaged, or all key ids are in use.
     """
+    return _change(path, lambda: ensure_keyring(path, now_ms).rotated(now_ms))
+
+
+def revoke_keys(path: Path, key_ids: Iterable[int], now_ms: int) -> KeyRing:
+    """End keys of the ring file at once: their tokens neither count nor lead anywhere from then on.
+
+    Raises:
+        SettingsError: if the file cannot be read, holds no such key, or all key ids are in use.
+    """
+    return _change(path, lambda: load_keyring(path).revoked(key_ids, now_ms))
+
+
+def _change(path: Path, change: Callable[[], KeyRing]) -> KeyRing:
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         # On the folder: the file itself is replaced, and a lock would go with the old one.
         fcntl.flock(folder, fcntl.LOCK_EX)
-        ring = ensure_keyring(path, now_ms).rotated(now_ms)
+        ring = change()
         save_keyring(path, ring)
     finally:
         os.close(folder)

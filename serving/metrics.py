@@ -67,6 +67,7 @@ class Metrics:
         self._capping = self._counter("capping_impressions", "Impressions for the cap, by outcome.", "outcome")
         self._refreshes = self._counter("refreshes", "Background refreshes.", "what", "outcome")
         self.worker_restarts = self._counter("worker_restarts", "Workers started in the place of one that ended.")
+        self.hung_workers = self._counter("hung_workers", "Workers that gave no sign of life and were killed.")
         self._cuts = self._counter("cut_connections", "Connections closed by the server's limits.", "reason")
         # The last words: how the workers' values are put together where there are several.
         self.clock_skew_ms = self._gauge("clock_skew_ms", "Local clock minus the log's.", "livemostrecent")

@@ -25,6 +25,8 @@ from serving.metrics import Metrics
 ACTIVE = "active"
 MAX_WANTED = 1_000
 _NONE = -1
+# A malformed pack is not fetched again before so many rounds, unless its generation changes.
+ROUNDS_UNTIL_AGAIN = 60
 # Sums over contexts of 64 entries of ±32 stay far from the end of float32.
 _LARGEST = 1e30
 
@@ -141,6 +143,8 @@ class PackTable:
         self._metrics = metrics
         self._clock = clock
         self._packs: Mapping[str, ServedPack] = {}
+        # By category: the generation of a malformed pack, and rounds until it is fetched again.
+        self._malformed: Mapping[str, tuple[int, int]] = {}
         self.lineage: str | None = None
         self.loaded = False
 
@@ -157,15 +161,21 @@ class PackTable:
         """Fetch what changed; a pack that cannot be read is counted and the last good one stays."""
         lineage = await self._source.active_lineage()
         if lineage is None:
-            self.lineage, self._packs, self.loaded = None, {}, True
+            self.lineage, self._packs, self._malformed, self.loaded = None, {}, {}, True
             return
         packs = dict(self._packs) if lineage == self.lineage else {}
+        before = self._malformed if lineage == self.lineage else {}
+        malformed: dict[str, tuple[int, int]] = {}
         categories = await self._source.categories(lineage)
         for category, generation in zip(categories, await self._source.generations(categories, lineage), strict=True):
             self._policies.want(category)
             held = packs.get(category)
             mine = held.model.generation if held else _NONE
             if generation is None or generation == mine:
+                continue
+            bad, rounds = before.get(category, (_NONE, 0))
+            if generation == bad and rounds:
+                malformed[category] = (bad, rounds - 1)
                 continue
             try:
                 if isinstance(generation, FormatError | StoreError):
@@ -180,12 +190,14 @@ class PackTable:
             except (FormatError, StoreError) as error:
                 self._metrics.pack("malformed")
                 _log.error("pack_malformed", category=category, lineage=lineage, error=str(error))
+                if isinstance(generation, int):
+                    malformed[category] = (generation, ROUNDS_UNTIL_AGAIN)
                 continue
             packs[category] = ServedPack(model, self._clock.now_ms())
             self._metrics.pack("taken")
             self._metrics.pack_generation.labels(category).set(model.generation)
         # One assignment: a request sees the old packs or the new ones, never a mixture of lineages.
-        self.lineage, self._packs, self.loaded = lineage, packs, True
+        self.lineage, self._packs, self._malformed, self.loaded = lineage, packs, malformed, True
 
 
 def read_pack(blob: bytes, lineage: str, schema: ContextSchema | None = None) -> LinUCB:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import uvicorn
 
@@ -10,14 +11,16 @@ from serving.http import Receive, Scope, Send
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def uvicorn_config(app: Asgi, protocol: type[asyncio.Protocol], *, drain_ms: int) -> uvicorn.Config:
+def uvicorn_config(
+    app: Asgi, protocol: type[asyncio.Protocol], *, drain_ms: int, lifespan: Literal["on", "off"] = "on"
+) -> uvicorn.Config:
     """Settings for an ASGI application that may take ``drain_ms`` to finish what is under way."""
     return uvicorn.Config(
         app,
         http=protocol,
         loop="uvloop",
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         interface="asgi3",
         access_log=False,
         log_config=None,

@@ -57,6 +57,10 @@ class _Worker:
         self._born = 0.0
         self._failures = 0
         self._start_at = 0.0
+        # Whether the process has told anything yet, and looks since it last did.
+        self._told = False
+        self._silent = 0
+        self._hung = False
         self.process: Popen[bytes] | None = None
 
     @property
@@ -67,7 +71,7 @@ class _Worker:
     def start(self) -> None:
         reader, writer = os.pipe()
         stdin, config = os.pipe()
-        place = Place(self.state.slot, self._listener, writer, again=self.state.restarts > 0)
+        place = Place(self.state.slot, self._listener, writer, again=self.state.restarts > 0, hung=self._hung)
         try:
             os.write(config, self._config.to_json())
             os.close(config)
@@ -84,12 +88,16 @@ class _Worker:
             os.close(stdin)
         os.set_blocking(reader, False)
         self._pipe, self._partial, self._born = reader, b"", time.monotonic()
+        self._told, self._silent, self._hung = False, 0, False
         self.state = replace(self.state, pid=self.process.pid)
 
     def look(self) -> None:
-        """Read what it tells; after its end, free what it had and say when the next may start."""
+        """Read what it tells; kill it if it is silent for too long; after its end, say when the next may start."""
         self._listen()
-        if self.process is None or self.process.poll() is None:
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self._kill_if_hung(self.process)
             return
         lived = time.monotonic() - self._born
         self._failures = 0 if lived >= _HEALTHY_S else self._failures + 1
@@ -98,6 +106,16 @@ class _Worker:
         _log.error("worker_ended", worker=self.state.slot, status=self.process.returncode, again_s=delay)
         self.clear()
         self.state = replace(self.state, pid=None, restarts=self.state.restarts + 1, report={})
+
+    def _kill_if_hung(self, process: "Popen[bytes]") -> None:
+        # Counted in looks, not by the clock: where the whole machine stood still, nobody hung.
+        self._silent += 1
+        limit_ms = self._config.hung_after_ms
+        if not limit_ms or not self._told or self._silent * _LOOK_S * 1000 < limit_ms:
+            return
+        _log.error("worker_hung", worker=self.state.slot, pid=process.pid, silent_ms=limit_ms)
+        self._hung, self._silent = True, 0
+        process.kill()
 
     def start_again(self) -> None:
         """Start one in the place of one that ended, once it is time."""
@@ -119,6 +137,7 @@ class _Worker:
             return
         *lines, self._partial = (self._partial + data).split(b"\n")
         if lines:
+            self._told, self._silent = True, 0
             self.state = replace(self.state, heard=time.monotonic(), report=msgspec.json.decode(lines[-1]))
 
 
@@ -170,7 +189,9 @@ class Supervisor:
             for worker in self._workers:
                 process = worker.process
                 worker.look()
-                if process is not None and worker.process is None and not worker.started:
+                ended = process is not None and worker.process is None
+                # What ails all of them shows before any serves; later on, each is started again.
+                if process is not None and ended and not any(each.started for each in self._workers):
                     message = (
                         f"worker {worker.state.slot} ended with status {process.returncode} before it served: "
                         "its log says why"

@@ -23,6 +23,10 @@ _ALPHABET = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _REFUSED = "token is not one of ours: forged, altered, cut short, or sealed with a key that is no longer kept"
 
 
+class RevokedKeyError(TokenError):
+    """A token is one of ours, sealed with a key that was revoked; callers are told what those of forged ones are."""
+
+
 class TokenSealer:
     """Seals and opens tokens with a key ring: key id (1 byte), nonce (12), ciphertext, tag (16), in base64url."""
 
@@ -57,16 +61,20 @@ class TokenSealer:
 
         Raises:
             TokenError: if this server, or another with its ring, did not seal exactly this text.
+            RevokedKeyError: if it did, with a key that was revoked since.
         """
         data = _decode(token)
         key_id = data[0]
         key = self._keys.get(key_id)
-        usable = key is not None and key.opens_at(self._clock.now_ms())
+        # A revoked key's are opened, too, to count them apart from forged ones.
+        usable = key is not None and (key.revoked or key.opens_at(self._clock.now_ms()))
         cipher = self._ciphers[key_id] if usable else self._decoy
         try:
             payload = cipher.decrypt(data[1 : 1 + NONCE_BYTES], data[1 + NONCE_BYTES :], data[:1])
         except InvalidTag:
             raise TokenError(_REFUSED) from None
+        if key is not None and key.revoked:
+            raise RevokedKeyError(_REFUSED)
         return decode_payload(payload)
 
 

@@ -30,6 +30,7 @@ from serving.facts import warm_up
 from serving.gather import Gatherer, Reader, ReaderFactory
 from serving.health import HealthRoutes, Life
 from serving.http import Route, Router
+from serving.joint import JointAppends
 from serving.keyring import KeyRing, KeyRingWatch, ensure_keyring
 from serving.media import MediaRoute
 from serving.memory import SlotMemory
@@ -150,7 +151,8 @@ async def running(
             metrics,
             watch=studio.see if studio else None,
         )
-        events = EventRoutes(config, sealer, buffer, clock, metrics)
+        joint = JointAppends(buffer.append_now, limit=config.flush_facts)
+        events = EventRoutes(config, sealer, buffer, clock, metrics, joint)
         health = HealthRoutes(policies, packs, clock_check, refreshers, buffer, metrics, life)
 
         await asyncio.gather(*(refresher.round() for refresher in refreshers))

@@ -20,22 +20,23 @@ _MAX_REPORT_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A worker's number, its inherited file descriptors, and whether another worker had the place before."""
+    """A worker's number and inherited file descriptors; whether it comes ``again``, and after one that hung."""
 
     slot: int
     listener: int
     reports: int
     again: bool
+    hung: bool = False
 
     def words(self) -> list[str]:
         """As arguments of a program."""
-        return [str(self.slot), str(self.listener), str(self.reports), str(int(self.again))]
+        return [str(self.slot), str(self.listener), str(self.reports), str(int(self.again)), str(int(self.hung))]
 
     @classmethod
     def of(cls, words: Sequence[str]) -> "Place":
         """Read what ``words`` wrote."""
-        slot, listener, reports, again = (int(word) for word in words)
-        return cls(slot, listener, reports, bool(again))
+        slot, listener, reports, again, hung = (int(word) for word in words)
+        return cls(slot, listener, reports, bool(again), bool(hung))
 
 
 def work(config: ServerConfig, place: Place, make_reader: ReaderFactory = OnlineReader) -> None:
@@ -48,6 +49,8 @@ def work(config: ServerConfig, place: Place, make_reader: ReaderFactory = Online
     app = create_app(config, make_reader=make_reader, report=_reporter(place.reports), slot=place.slot)
     if place.again:
         app.metrics.worker_restarts.inc()
+    if place.hung:
+        app.metrics.hung_workers.inc()
     listener = socket.socket(fileno=place.listener)
     listener.setblocking(False)
     run_app(config, app, listener)

@@ -55,7 +55,7 @@ class EmbeddedRedis:
 
     It survives Ctrl-C at the terminal (own session), so that the parent can stop it last, and gets SIGTERM
     when the *thread* that started it ends (Linux ties the parent-death signal to a thread): start it from the
-    main thread. ``fsync`` "everysec" may lose a second of writes with the machine, "always" none.
+    main thread. ``fsync`` "everysec" may lose two seconds of writes with the machine, "always" none.
     ``port`` None takes a free one, which ``restart`` keeps.
     """
 

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from tests.serving.world import PARTITIONS, PLAN, SCHEMA, fill, free_port, wait_
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-some-length"
+MAX_CONNECTIONS = 80
 
 
 @dataclass
@@ -60,6 +62,7 @@ def served(redis_server: EmbeddedRedis, redis_client: redis.Redis, tmp_path: Pat
         "BACKDROP_SERVE__ADMIN_PORT": str(admin_port),
         "BACKDROP_SERVE__ADMIN_TOKEN_FILE": str(tmp_path / "token"),
         "BACKDROP_SERVE__REDIS_DEADLINE_MS": "500",
+        "BACKDROP_SERVE__MAX_CONNECTIONS": str(MAX_CONNECTIONS),
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BACKDROP_")}
     with (tmp_path / "log").open("wb") as log:
@@ -159,3 +162,40 @@ def test_redis_away_is_an_answer(served: Served, redis_server: EmbeddedRedis) ->
             assert (status, answer["error"], headers["retry-after"]) == (503, "unavailable", "1")
     finally:
         redis_server.start()
+
+
+def test_the_admin_port_bounds_what_a_connection_may_cost(served: Served) -> None:
+    def answer_to(sent: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", served.admin_port), timeout=20) as connection:
+            connection.sendall(sent)
+            return connection.recv(65536)
+
+    # Before anything is asked for a token.
+    long = b"GET /admin/v1/ready HTTP/1.1\r\nHost: x\r\n"
+    assert answer_to(long + b"x: " + b"a" * 20_000 + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
+    assert answer_to(long + b"".join(b"x-%d: y\r\n" % n for n in range(101)) + b"\r\n").startswith(b"HTTP/1.1 431")
+    assert answer_to(b"GET /" + b"a" * 13_000 + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 414")
+    assert answer_to(b"\x16\x03\x01 no HTTP\r\n\r\n").startswith(b"HTTP/1.1 400")
+    silent = [
+        socket.create_connection(("127.0.0.1", served.admin_port), timeout=20) for _ in range(MAX_CONNECTIONS + 8)
+    ]
+    try:
+        assert served.ask("GET", "/admin/v1/ready")[0] == 200
+        found = counted(served)
+        assert found['backdrop_cut_connections_total{reason="no_room"}'] >= 8
+        assert found['backdrop_rejected_requests_total{reason="head_too_large"}'] == 1
+        assert found['backdrop_rejected_requests_total{reason="too_many_headers"}'] == 1
+        assert found['backdrop_rejected_requests_total{reason="url_too_long"}'] == 1
+        assert found['backdrop_rejected_requests_total{reason="not_http"}'] == 1
+    finally:
+        for each in silent:
+            each.close()
+
+
+def counted(served: Served) -> dict[str, float]:
+    connection = http.client.HTTPConnection("127.0.0.1", served.admin_port, timeout=20)
+    connection.request("GET", "/admin/v1/metrics", None, {"authorization": f"Bearer {TOKEN}"})
+    text = connection.getresponse().read().decode()
+    connection.close()
+    lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}

@@ -43,3 +43,18 @@ def test_a_ring_that_others_may_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".backdrop/keys/keyring.json").chmod(0o644)
     with pytest.raises(SettingsError, match="chmod 600"):
         CliRunner().invoke(app, ["keys", "list"], catch_exceptions=False)
+
+
+def test_a_key_is_revoked_and_another_takes_its_place(tmp_path: Path) -> None:
+    invoke("keys", "rotate")
+    told = invoke("keys", "revoke", "2")
+    assert told.exit_code == 0
+    assert "key 2 revoked" in told.output
+    listed = invoke("keys", "list").output
+    assert "key 2: made" in listed and "revoked, remembered, until" in listed
+    assert "key 3: made" in listed
+    ring = load_keyring(tmp_path / ".backdrop/keys/keyring.json")
+    assert [key.key_id for key in ring.keys.values() if key.revoked] == [2]
+    with pytest.raises(SettingsError, match="no key 9 in the ring"):
+        CliRunner().invoke(app, ["keys", "revoke", "9"], catch_exceptions=False)
+    assert invoke("keys", "revoke").exit_code != 0

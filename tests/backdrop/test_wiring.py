@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,7 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
                 "sync_pixels": True,
                 "access_log_every": 7,
                 "drain_notice_s": 1.5,
+                "hung_after_s": 4.5,
             },
         )
     )
@@ -106,7 +108,23 @@ def test_the_server_gets_what_is_set(tmp_path: Path) -> None:
     assert config.studio
     assert (config.workers, config.cap_impressions, config.cap_window_ms) == (3, 4, 90_500)
     assert (config.sync_pixels, config.access_log_every, config.drain_notice_ms) == (True, 7, 1500)
+    assert config.hung_after_ms == 4500
     assert ServerConfig.from_json(config.to_json()) == config
+
+
+def test_a_worker_must_be_given_time_to_be_heard(tmp_path: Path) -> None:
+    assert server_config(settings_of(tmp_path, serve={"hung_after_s": 0})).hung_after_ms == 0
+    with pytest.raises(InvalidInputError, match="hung_after_ms = 500: must be 0"):
+        server_config(settings_of(tmp_path, serve={"hung_after_s": 0.5}))
+
+
+def test_a_setting_left_out_is_what_the_server_takes_by_itself(tmp_path: Path) -> None:
+    config = server_config(settings_of(tmp_path))
+    plain = ServerConfig(config.redis_url, config.plan_path, config.schema_path, config.keyring_path)
+    local = {"objects_root", "media_base_url", "public_base_url"}
+    assert {
+        field.name for field in fields(config) if getattr(config, field.name) != getattr(plain, field.name)
+    } == local
 
 
 def test_the_servers_files_and_pictures_lie_at_home_unless_said_otherwise(tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ def packs(place: Place, flipped: int = 60) -> str:
         "another lineage": a_pack(lineage="other", generation=99),
     }
     refused = '{outcome="malformed"}'
-    for name, blob in kinds.items():
+    for number, (name, blob) in enumerate(kinds.items()):
         before = place.counter("pack_refreshes", refused)
-        run("HSET", keys.pack("sofas", LINEAGE), "generation", 99, "blob", blob)
+        run("HSET", keys.pack("sofas", LINEAGE), "generation", 99 + number, "blob", blob)
         wait_until(lambda at=before: place.counter("pack_refreshes", refused) > at, f"{name} is refused")  # type: ignore[misc]
         assert place.server.decide("ann", "sofa-1")["model"]["generation"] == held, name
     before = place.counter("pack_refreshes", refused)

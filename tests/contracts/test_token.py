@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import TokenError, TokenPayload, decode_payload, encode_payload, new_decision_id
+from contracts import (
+    TokenError,
+    TokenPayload,
+    arms_bytes,
+    arms_that_fit,
+    decode_payload,
+    encode_payload,
+    new_decision_id,
+)
 from contracts.token import MAX_PAYLOAD_BYTES
 from tests.contracts.strategies import payloads
 
@@ -70,3 +78,18 @@ def test_too_long_payloads_are_refused() -> None:
     for size in (longest + 1, 70_000):
         with pytest.raises(TokenError, match="shorten the landing URL"):
             encode_payload(GOOD._replace(landing_url="x" * size))
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), max_size=300).map(tuple))
+def test_the_arms_that_fit_are_the_first_and_as_many_as_fit(arms: tuple[str, ...]) -> None:
+    fitting = arms_that_fit(arms, GOOD)
+    assert fitting == arms[: len(fitting)]
+    size = len(encode_payload(GOOD._replace(eligible=fitting)))
+    assert size - len(encode_payload(GOOD._replace(eligible=()))) == arms_bytes(fitting)
+    if fitting != arms:
+        with pytest.raises(TokenError):
+            encode_payload(GOOD._replace(eligible=arms[: len(fitting) + 1]))
+
+
+def test_no_arm_fits_where_the_rest_is_too_long() -> None:
+    assert arms_that_fit(("oak",), GOOD._replace(landing_url="x" * MAX_PAYLOAD_BYTES)) == ()

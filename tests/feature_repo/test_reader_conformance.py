@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backdrop.sdk_reader import SdkReader, open_feast
+from backdrop.sdk_reader import MAX_RUNNING, SdkReader, open_feast
 from contracts import CreativeRef, UnavailableError, keys
 from feature_repo import write_store_config
 from serving.gather import Reader
@@ -203,3 +204,40 @@ def test_feast_is_loaded_only_where_it_is_asked_for(shop: Shop, tmp_path: Path, 
         timeout=120,
     )
     assert found.stdout.strip() == made, found.stderr[-2000:]
+
+
+async def test_reads_that_are_given_up_cost_no_connection(kind: str, shop: Shop, feature_client: redis.Redis) -> None:
+    async with opened(kind, shop) as reader:
+        expected = await reader.read("u0", ["i2"], "square", NOW_MS)
+        chance = random.Random(3)
+        before = connections_made(feature_client)
+        for _ in range(100):
+            task = asyncio.create_task(reader.read("u0", ["i2"], "square", NOW_MS))
+            await asyncio.sleep(chance.uniform(0.0, 0.004))
+            task.cancel()
+            await asyncio.wait([task])
+            # Else the next read finds the connection in use, and takes another.
+            await asyncio.sleep(0.03)
+        assert_equal(await reader.read("u0", ["i2"], "square", NOW_MS), expected)
+        assert connections_made(feature_client) - before <= 10
+
+
+async def test_of_the_sdks_reads_so_many_wait_and_no_more(shop: Shop, feature_redis: EmbeddedRedis) -> None:
+    async with opened("sdk", shop, timeout_s=0.5) as reader:
+        await reader.read("u0", ["i2"], "square", NOW_MS)
+        pid = feature_redis.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            tasks = [asyncio.create_task(reader.read("u0", ["i2"], "square", NOW_MS)) for _ in range(MAX_RUNNING + 5)]
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert all(isinstance(each, UnavailableError) for each in found)
+        assert sum("reads wait for Redis, the limit" in str(each) for each in found) == 5
+        assert (await reader.read("u0", ["i2"], "square", NOW_MS)).user_known
+
+
+def connections_made(client: redis.Redis) -> int:
+    made: int = command(client, "INFO", "stats")["total_connections_received"]
+    return made

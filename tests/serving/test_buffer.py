@@ -21,9 +21,15 @@ class FlakyLog:
         self.slow_s = 0.0
         self.lose_answers = 0
         self.defects = 0
+        self.refusing: set[int] = set()
+        self.tried: list[int] = []
 
     async def append(self, partition: int, blobs: Sequence[bytes]) -> tuple[Position, ...]:
         await asyncio.sleep(self.slow_s)
+        self.tried.append(partition)
+        if partition in self.refusing:
+            message = "WRONGTYPE"
+            raise StoreError(message)
         if self.defects:
             self.defects -= 1
             message = "a defect"
@@ -215,3 +221,68 @@ async def test_the_flusher_sleeps_when_there_is_nothing() -> None:
     buffer.put(fact)
     await until(lambda: log.ids() == [fact.fact.decision_id])
     await buffer.close(task, 1)
+
+
+async def test_a_partition_that_refuses_sends_its_facts_to_the_others() -> None:
+    log, metrics = FlakyLog(), Metrics()
+    log.refusing = {1}
+    buffer = a_buffer(log, metrics, batch=10)
+    facts = [a_fact() for _ in range(90)]
+    for fact in facts[:6]:
+        await buffer.append_now([fact])
+    task = asyncio.create_task(buffer.run())
+    for fact in facts[6:]:
+        buffer.put(fact)
+    await buffer.close(task, 5)
+    assert log.ids() == [fact.fact.decision_id for fact in facts]
+    assert {partition for partition, _ in log.blobs} == {0, 2}
+    assert log.tried.count(1) > 1
+    assert f'appends_total{{outcome="refused"}} {log.tried.count(1)}.0'.encode() in metrics.render()
+    assert b'outcome="failed"' not in metrics.render()
+
+
+async def test_appends_at_once_each_find_the_partition_that_takes_them() -> None:
+    log = FlakyLog()
+    log.refusing, log.slow_s = {0, 1}, 0.001
+    buffer = a_buffer(log)
+    await asyncio.gather(*(buffer.append_now([a_fact()]) for _ in range(20)))
+    assert [partition for partition, _ in log.blobs] == [2] * 20
+
+
+async def test_where_every_partition_refuses_each_is_tried_once() -> None:
+    log = FlakyLog()
+    log.refusing = {0, 1, 2}
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        await a_buffer(log).append_now([a_fact()])
+    assert sorted(log.tried) == [0, 1, 2]
+
+
+async def test_a_partition_that_does_not_answer_may_have_the_facts_so_no_other_is_tried() -> None:
+    log = FlakyLog()
+    log.lose_answers = 1
+    with pytest.raises(UnavailableError):
+        await a_buffer(log).append_now([a_fact()])
+    assert len(log.tried) == 1
+
+
+class OddLog(FlakyLog):
+    async def append(self, partition: int, blobs: Sequence[bytes]) -> tuple[Position, ...]:
+        self.tried.append(partition)
+        return (Position.parse("no position"),)
+
+
+async def test_an_answer_that_cannot_be_read_confirms_nothing() -> None:
+    log, metrics = OddLog(), Metrics()
+    with pytest.raises(StoreError, match="no position"):
+        await a_buffer(log, metrics).append_now([a_fact()])
+    assert len(log.tried) == 1
+    assert b'appends_total{outcome="failed"} 1.0' in metrics.render()
+
+
+async def test_append_now_returns_what_cannot_be_encoded_and_appends_the_rest() -> None:
+    log, odd = FlakyLog(), a_fact()
+    broken = replace(odd, fact=replace(odd.fact, context=b"\1"))
+    facts = [a_fact() for _ in range(5)]
+    assert await a_buffer(log).append_now([*facts[:2], broken, *facts[2:]]) == [broken]
+    assert sorted(log.ids()) == sorted(fact.fact.decision_id for fact in facts)
+    assert await a_buffer(log).append_now([broken]) == [broken]

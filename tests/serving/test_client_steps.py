@@ -40,7 +40,7 @@ DECISION = DecisionOut(
 
 
 def test_a_batch_is_sent_again_unchanged_when_the_log_is_away() -> None:
-    steps = send_steps(EVENTS, patience_s=10)
+    steps = send_steps(EVENTS, patience_s=10, draw=lambda: 0.0)
     first = next(steps)
     assert isinstance(first, Call)
     assert json.loads(first.body) == {"events": [{"token": "abc", "kind": "click", "event_ms": 5}]}
@@ -52,7 +52,7 @@ def test_a_batch_is_sent_again_unchanged_when_the_log_is_away() -> None:
 
 
 def test_patience_is_the_sum_of_the_pauses() -> None:
-    steps = send_steps(EVENTS, patience_s=7)
+    steps = send_steps(EVENTS, patience_s=7, draw=lambda: 0.0)
     next(steps)
     assert (steps.send(BUSY), steps.send(None) is not None) == (Pause(3.0), True)
     assert (steps.send(BUSY), steps.send(None) is not None) == (Pause(3.0), True)
@@ -62,13 +62,34 @@ def test_patience_is_the_sum_of_the_pauses() -> None:
 
 @pytest.mark.parametrize("retry_after", ["", "0", "-1", "1.5", "Wed, 21 Oct 2015 07:28:00 GMT", "²", "inf"])
 def test_pauses_without_a_usable_retry_after_grow(retry_after: str) -> None:
-    steps = send_steps(EVENTS, patience_s=60)
+    steps = send_steps(EVENTS, patience_s=60, draw=lambda: 1.0)
     next(steps)
     pauses = []
     for _ in range(7):
         pauses.append(steps.send(Answer(503, retry_after, b"")))
         steps.send(None)
     assert pauses == [Pause(seconds) for seconds in (0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0)]
+
+
+def test_pauses_are_any_part_of_ones_that_double_and_never_shorter_than_the_server_asks() -> None:
+    drawn = iter([0.5, 0.25, 0.0, 0.75])
+    steps = send_steps(EVENTS, patience_s=60, draw=lambda: next(drawn))
+    next(steps)
+    pauses = []
+    for answer in (Answer(503, "", b""), Answer(503, "2", b""), Answer(504, "2", b""), Answer(502, "", b"")):
+        pauses.append(steps.send(answer))
+        steps.send(None)
+    assert pauses == [Pause(seconds) for seconds in (0.5 * 0.1, 2 + 0.25 * 0.2, 2.0, 0.75 * 0.8)]
+
+
+def test_clients_that_fail_together_come_back_apart() -> None:
+    pauses = set()
+    for _ in range(20):
+        steps = send_steps(EVENTS, patience_s=60)
+        next(steps)
+        pauses.add(steps.send(BUSY))
+    assert len(pauses) > 10
+    assert all(isinstance(each, Pause) and 3.0 <= each.seconds <= 3.1 for each in pauses)
 
 
 def test_a_retry_after_of_ages_is_cut_and_ends_patience() -> None:
@@ -79,7 +100,7 @@ def test_a_retry_after_of_ages_is_cut_and_ends_patience() -> None:
 
 
 def test_no_answer_is_tried_again_until_patience_ends() -> None:
-    steps = send_steps(EVENTS, patience_s=0.25)
+    steps = send_steps(EVENTS, patience_s=0.25, draw=lambda: 1.0)
     call = next(steps)
     lost = UnreachableError("no answer")
     assert steps.throw(lost) == Pause(0.1)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from contracts import RANDOM, SystemClock, TrafficPolicy, decision_ms, is_decision_id, new_decision_id
+from contracts import RANDOM, SystemClock, TrafficPolicy, decision_ms, is_decision_id, keys, new_decision_id
 from serving import TokenSealer, load_keyring
 from stores import EmbeddedRedis, PolicyStore, connect
+from stores.connect import command
 from tests.serving.in_process import InProcess
 from tests.serving.world import ARMS, ITEMS, PLACEMENTS, USERS, facts_in_log, fill, free_port
 
@@ -302,3 +303,39 @@ def test_a_repeat_with_another_time_is_in_the_log_too(
     assert [each["status"] for each in reply.json()["events"]] == ["accepted", "duplicate_unknown"]
     times = [fact["event_ms"] for fact in facts_in_log(contract_redis.url) if fact["decision_id"] == decision_id]
     assert sorted(times) == [made_ms + 1_000, made_ms + 9_000]
+
+
+def test_a_token_whose_fact_cannot_be_written_is_told_apart_and_the_others_are_taken(
+    app: InProcess, tokens: Tokens, contract_redis: EmbeddedRedis
+) -> None:
+    token, decision_id = tokens.made(1_000)
+    # Half a context entry: sealed by us, and nothing that the log's format can hold.
+    odd = tokens.sealer.seal(tokens.payload._replace(context=b"\1"))
+    events = [{"token": each, "kind": "click"} for each in (odd, token, odd)]
+    reply = app.post("/v1/events", {"events": events})
+    answer = reply.json()
+    assert (reply.status, answer["accepted"]) == (202, 1)
+    assert [each["status"] for each in answer["events"]] == ["not_encodable", "accepted", "not_encodable"]
+    assert decision_id in {fact["decision_id"] for fact in facts_in_log(contract_redis.url)}
+    alone = app.post("/v1/events", {"events": [{"token": odd, "kind": "click"}]})
+    assert (alone.status, alone.json()["error"]) == (400, "not_encodable")
+    for path, status in ((f"/v1/i/{odd}", 200), (f"/v1/c/{odd}", 302)):
+        assert app.ask("GET", path).status == status
+
+
+def test_events_are_accepted_while_a_partition_refuses_to_be_written(
+    app: InProcess, tokens: Tokens, contract_redis: EmbeddedRedis
+) -> None:
+    client = connect(contract_redis.url)
+    command(client, "RENAME", keys.events(0), "aside")
+    command(client, "SET", keys.events(0), "no stream")
+    try:
+        made = [tokens.made(1_000) for _ in range(2 * app.config.partitions)]
+        for token, _ in made:
+            assert app.post("/v1/events", {"events": [{"token": token, "kind": "click"}]}).status == 202
+    finally:
+        command(client, "RENAME", "aside", keys.events(0))
+        client.close()
+    assert {decision_id for _, decision_id in made} <= {
+        fact["decision_id"] for fact in facts_in_log(contract_redis.url)
+    }

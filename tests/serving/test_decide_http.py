@@ -9,7 +9,18 @@ from dataclasses import replace
 import pytest
 import redis
 
-from contracts import LINUCB, ORIGINAL, RANDOM, CreativeRef, SystemClock, TrafficPolicy, decision_ms, new_decision_id
+from contracts import (
+    LINUCB,
+    ORIGINAL,
+    RANDOM,
+    CreativeRef,
+    SystemClock,
+    TrafficPolicy,
+    decision_ms,
+    encode_payload,
+    new_decision_id,
+)
+from contracts.token import MAX_PAYLOAD_BYTES
 from serving import TokenSealer, load_keyring
 from stores import ArmStatus, CreativeIndex, EmbeddedRedis, PolicyStore, connect
 from tests.serving.world import (
@@ -278,3 +289,37 @@ def test_an_expired_token_still_serves_but_counts_nothing(server: ServerProcess,
     ids = {fact["decision_id"] for fact in facts_in_log(shop_redis.url)}
     assert uuid.UUID(fresh["decision_id"]).bytes in ids
     assert old.decision_id not in ids
+
+
+def test_thousands_of_arms_are_cut_to_what_a_token_holds_and_flagged(
+    server: ServerProcess, shop: redis.Redis, split: Split
+) -> None:
+    split.all_to(RANDOM)
+    names = [f"arm-{number:05}" for number in range(3_000)]
+    put_features(shop, "item", "sofa-many", {"category": "sofas", "price": 10.0, "url": "https://shop.example/many"})
+    # The widest of the ids is not of the first arm.
+    refs = {
+        arm: CreativeRef("c" * (place % 200), "https://cdn.example/c.png", 540, 960) for place, arm in enumerate(names)
+    }
+    CreativeIndex(shop).publish("sofa-many", "story", refs)
+    sealer = TokenSealer(load_keyring(server.config.keyring_path), SystemClock())
+    for url in (None, "https://ads.example/" + "x" * 2_000):
+        more = {} if url is None else {"url": url}
+        decision = server.decide("ann", "sofa-many", **more)
+        assert decision["flags"] == ["arms_cut"]
+        payload = sealer.open(decision["click_url"].rpartition("/")[2])
+        kept = payload.eligible
+        assert list(kept) == names[: len(kept)]
+        assert decision["arm"] in kept
+        assert decision["propensity"] == pytest.approx(1 / len(kept))
+        assert payload.landing_url == (url or "https://shop.example/many")
+        # As many as fit, whichever of them had been chosen.
+        left = MAX_PAYLOAD_BYTES - len(encode_payload(payload)) + len(payload.creative)
+        assert max(len(refs[arm].creative_id) for arm in kept) <= left < 199 + 2 + len(names[0])
+    assert b'backdrop_decision_flags_total{flag="arms_cut"}' in server.get("/metrics").body
+    # Narrowed to few, none need be cut: the last ones can still be had.
+    body = {"user": "ann", "placement": "story", "item": {"id": "sofa-many", "only_arms": names[-5:]}}
+    [few] = server.post("/v1/decide", body).json()["decisions"]
+    assert (few["flags"], few["arm"] in names[-5:]) == ([], True)
+    split.all_to(ORIGINAL)
+    assert "arms_cut" not in server.decide("ann", "sofa-many")["flags"]

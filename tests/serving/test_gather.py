@@ -6,7 +6,7 @@ import pytest
 
 from contracts import Bias, ContextSchema, CreativeRef, Numeric, StoreError, UnavailableError
 from serving.gather import Gathered, Gatherer
-from serving.memory import Slot, SlotMemory
+from serving.memory import MAX_PLACEMENTS, Slot, SlotMemory
 from serving.metrics import Metrics
 from stores import OnlineRow
 
@@ -127,4 +127,28 @@ async def test_an_item_of_which_nothing_is_left_is_remembered_one_without_pictur
     reader.texts = {"item_profile:category": "sofas"}
     withdrawn = await gather(gatherer, "a")
     assert (withdrawn.remembered, withdrawn.slots[0].creatives) == ((False,), {})
-    assert memory.recall("a", "story") is None
+    assert memory.recall("a", "story") == Slot({"item_profile:category": "sofas"}, {})
+
+
+async def test_what_was_known_once_stays_known_when_redis_has_lost_it() -> None:
+    memory, reader = SlotMemory(10), FakeReader()
+    gatherer = a_gatherer(reader, memory)
+    reader.creatives = {}
+    await gather(gatherer, "without-pictures")
+    reader.texts, reader.values = {}, [np.nan, np.nan]
+    found = await gather(gatherer, "without-pictures", "never-seen")
+    assert (found.live, found.placement_known, found.remembered) == (True, True, (False, False))
+    assert found.slots == (Slot({"item_profile:category": "sofas"}, {}), Slot())
+    elsewhere = await gatherer.gather("u", ["without-pictures"], "never-seen", 0)
+    assert not elsewhere.placement_known
+    assert (elsewhere.slots[0].texts, elsewhere.remembered) == ({"item_profile:category": "sofas"}, (False,))
+
+
+def test_memory_of_placements_is_bounded() -> None:
+    memory = SlotMemory(2)
+    for number in range(MAX_PLACEMENTS + 1):
+        memory.remember_placement(f"p{number}")
+        memory.remember_placement(f"p{number}")
+    assert not memory.knew_placement("p0")
+    assert memory.knew_placement("p1")
+    assert memory.knew_placement(f"p{MAX_PLACEMENTS}")

@@ -129,11 +129,9 @@ def test_no_user_that_is_taken_breaks_the_documents_rule(server: ServerProcess, 
 @pytest.mark.slow
 def test_the_server_does_what_the_document_says(tmp_path: Path) -> None:
     """Schemathesis with all its checks, against a server process and a log of their own."""
-    # As `backdrop serve` has it: room for 1,000 events.
-    limits: dict[str, Any] = {"body_limit_bytes": 1_048_576, "append_timeout_ms": 20_000}
     with (
         EmbeddedRedis(tmp_path / "redis") as redis_server,
-        ServerProcess(tmp_path / "server", redis_server.url, **limits) as server,
+        ServerProcess(tmp_path / "server", redis_server.url, append_timeout_ms=20_000) as server,
     ):
         fill(connect(redis_server.url))
         token = server.decide()["impression_url"].rpartition("/")[2]

@@ -17,7 +17,7 @@ from contracts import (
 )
 from learner import ArmStats, LinUCB
 from serving.metrics import Metrics
-from serving.refresh import MAX_WANTED, ClockCheck, PackTable, PolicyTable, Refresher, read_pack
+from serving.refresh import MAX_WANTED, ROUNDS_UNTIL_AGAIN, ClockCheck, PackTable, PolicyTable, Refresher, read_pack
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,35 @@ async def test_a_malformed_pack_is_counted_and_the_last_good_one_stays(
     await table.refresh()
     assert {category: pack.model.generation for category, pack in table.packs.items()} == {"sofas": 1, "lamps": 4}
     assert b'backdrop_pack_refreshes_total{outcome="malformed"} 1.0' in metrics.render()
+
+
+async def test_a_malformed_pack_is_fetched_again_when_it_changed_and_now_and_then(
+    packs: tuple[Packs, PackTable, Metrics],
+) -> None:
+    source, table, metrics = packs
+    source.stored = {("sofas", "main"): (9, b"not arrow"), ("lamps", "main"): a_pack(1)}
+    for _ in range(ROUNDS_UNTIL_AGAIN + 1):
+        await table.refresh()
+    assert source.fetched == 2
+    await table.refresh()
+    assert source.fetched == 3
+    source.stored["sofas", "main"] = (10, b"not arrow either")
+    await table.refresh()
+    assert source.fetched == 4
+    assert b'backdrop_pack_refreshes_total{outcome="malformed"} 3.0' in metrics.render()
+    # Another lineage's pack of that generation is another pack; so is one that was taken away and put back.
+    source.stored["sofas", "new"] = a_pack(10, "new")
+    source.active = "new"
+    await table.refresh()
+    assert set(table.packs) == {"sofas"}
+    source.active = "main"
+    source.stored["sofas", "main"] = (10, b"not arrow either")
+    await table.refresh()
+    gone = source.stored.pop(("sofas", "main"))
+    await table.refresh()
+    source.stored["sofas", "main"] = (gone[0], a_pack(10)[1])
+    await table.refresh()
+    assert table.packs["sofas"].model.generation == 10
 
 
 @pytest.mark.parametrize(

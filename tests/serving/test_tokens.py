@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 
 from contracts import ManualClock, SettingsError, TokenError, TokenPayload, encode_payload, new_decision_id
 from contracts.token import MAX_PAYLOAD_BYTES
-from serving import TokenSealer, ensure_keyring, load_keyring, new_keyring, rotate_keyring, save_keyring
+from serving import (
+    TokenSealer,
+    ensure_keyring,
+    load_keyring,
+    new_keyring,
+    revoke_keys,
+    rotate_keyring,
+    save_keyring,
+)
 from serving.keyring import KEPT_AFTER_ROTATION_MS, SETTLE_MS, KeyRingWatch
-from serving.tokens import MAX_TOKEN_CHARS
+from serving.tokens import MAX_TOKEN_CHARS, RevokedKeyError
 
 NOW = 1_700_000_000_000
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -252,3 +260,57 @@ def test_ring_that_others_may_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0o640)
     with pytest.raises(SettingsError, match="chmod 600"):
         load_keyring(path)
+
+
+def test_a_revoked_key_neither_opens_nor_seals_and_reads_like_any_other_refusal(tmp_path: Path) -> None:
+    path, clock = tmp_path / "keys.json", ManualClock(NOW)
+    leaked = TokenSealer(ensure_keyring(path, NOW), clock)
+    token = leaked.seal(PAYLOAD)
+    forged = token[:-2] + ("AA" if token[-2:] != "AA" else "BB")
+    clock.advance(60_000)
+    ring = revoke_keys(path, [1], clock.now_ms())
+    assert load_keyring(path) == ring
+    sealer = TokenSealer(ring, clock)
+    # At once: no other key is known everywhere, and the leaked one must not seal for another moment.
+    assert key_of(sealer.seal(PAYLOAD)) == ring.newest.key_id != 1
+    assert sealer.open(sealer.seal(PAYLOAD)) == PAYLOAD
+    with pytest.raises(RevokedKeyError) as revoked:
+        sealer.open(token)
+    with pytest.raises(TokenError) as refused:
+        sealer.open(forged)
+    assert not isinstance(refused.value, RevokedKeyError)
+    assert str(revoked.value) == str(refused.value)
+
+
+def test_a_revoked_keys_id_is_not_used_again_while_its_tokens_may_come() -> None:
+    ring = new_keyring(NOW).revoked([1], NOW)
+    for step in range(1, 250):
+        ring = ring.rotated(NOW + step)
+    assert ring.keys[1].revoked
+    later = NOW + KEPT_AFTER_ROTATION_MS + 1
+    assert 1 not in ring.rotated(later).keys
+
+
+def test_an_old_key_is_revoked_and_the_newest_seals_on() -> None:
+    ring = new_keyring(NOW).rotated(NOW + 1)
+    after = ring.revoked([1], NOW + SETTLE_MS + 2)
+    assert after.sealing_at(NOW + SETTLE_MS + 2) == ring.newest == after.newest
+    assert sorted(after.keys) == [1, 2]
+    assert after.revoked([1], NOW + SETTLE_MS + 9) == after
+    everything = after.revoked([1, 2], NOW + SETTLE_MS + 10)
+    assert [key.key_id for key in everything.keys.values() if key.opens_at(NOW + SETTLE_MS + 10)] == [3]
+    with pytest.raises(SettingsError, match="no key 7 in the ring: it has 1, 2"):
+        after.revoked([7], NOW)
+
+
+async def test_a_running_sealer_follows_a_revocation(tmp_path: Path) -> None:
+    path, clock = tmp_path / "keys.json", ManualClock(NOW)
+    ring = ensure_keyring(path, NOW)
+    sealer = TokenSealer(ring, clock)
+    watch = KeyRingWatch(path, ring, clock, sealer.use)
+    token = sealer.seal(PAYLOAD)
+    revoke_keys(path, [1], clock.now_ms())
+    assert sealer.open(token) == PAYLOAD
+    await watch.refresh()
+    with pytest.raises(RevokedKeyError):
+        sealer.open(token)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from contracts import RANDOM, SystemClock, TrafficPolicy
-from serving import rotate_keyring
+from serving import revoke_keys, rotate_keyring
 from serving.keyring import SETTLE_MS
 from stores import EmbeddedRedis, PolicyStore, connect
 from tests.serving.world import ServerProcess, facts_in_log, fill, put_pack, wait_until
@@ -222,3 +222,69 @@ def test_keys_are_rotated_under_load_on_every_worker(own_redis: EmbeddedRedis, t
         assert server.get(early["click_url"]).status == 302
         body: dict[str, Any] = {"events": [{"token": early["click_url"].rpartition("/")[2], "kind": "click"}]}
         assert server.ask("POST", "/v1/events", json.dumps(body).encode()).status == 202
+
+
+def test_a_revoked_keys_tokens_end_on_every_worker_and_decisions_go_on(
+    own_redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    with ServerProcess(tmp_path / "server", own_redis.url, workers=2) as server:
+        leaked = server.decide()
+        assert server.get(leaked["impression_url"]).status == 200
+        revoke_keys(server.config.keyring_path, [key_of(leaked)], SystemClock().now_ms())
+        # Each request is a connection of its own: either worker may take it.
+        wait_until(
+            lambda: {server.get(leaked["click_url"]).status for _ in range(20)} == {400}, "no worker opens its tokens"
+        )
+        refused = server.get(leaked["click_url"])
+        assert (refused.json()["error"], "location" in refused.headers) == ("bad_token", False)
+        body = {"events": [{"token": leaked["click_url"].rpartition("/")[2], "kind": "click"}]}
+        assert server.post("/v1/events", body).json()["error"] == "bad_token"
+        assert metric(server, 'backdrop_events_total{kind="click",outcome="revoked_key"}') == 1
+        assert metric(server, 'backdrop_events_total{kind="unknown",outcome="revoked_key"}') >= 20
+        for fresh in (server.decide() for _ in range(10)):
+            assert key_of(fresh) != key_of(leaked)
+            assert server.get(fresh["click_url"]).status == 302
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced_while_the_other_serves(
+    own_redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    with ServerProcess(tmp_path / "server", own_redis.url, workers=2, hung_after_ms=2_000) as server:
+        workers = set(children(server.process.pid))
+        hung = min(workers)
+
+        def is_killed_once_stopped() -> bool:
+            os.kill(hung, signal.SIGSTOP)
+            for _ in range(50):
+                if is_gone(hung):
+                    return True
+                time.sleep(0.1)
+            # It had not told of itself yet: one that never did is still starting.
+            os.kill(hung, signal.SIGCONT)
+            time.sleep(1)
+            return False
+
+        wait_until(is_killed_once_stopped, "it is killed", 60)
+        wait_until(lambda: metric(server, "backdrop_hung_workers_total") == 1, "it is counted")
+        assert metric(server, "backdrop_worker_restarts_total") == 1
+        assert "worker_hung" in server.log_path.read_text()
+        after = set(children(server.process.pid))
+        assert len(after) == 2 and workers - after == {hung}
+        assert server.decide()["request_flags"] == []
+
+
+def test_where_all_stood_still_nobody_hung(own_redis: EmbeddedRedis, tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "server", own_redis.url, workers=2, hung_after_ms=2_000) as server:
+        workers = children(server.process.pid)
+        time.sleep(1)
+        everyone = [server.process.pid, *workers]
+        for pid in everyone:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(3)
+        # The supervisor first, as it may be where a machine wakes up: it finds nothing in the pipes.
+        for pid in everyone:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.3)
+        time.sleep(1)
+        assert children(server.process.pid) == workers
+        assert server.decide()["request_flags"] == []
