@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from contracts import InvalidInputError
@@ -77,12 +77,30 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanCounts:
+    """What a run has before it, in pictures; the same of a dry run and of the run itself.
+
+    ``products`` have a photo that could be read, ``pictures`` are to be made of them (``painted`` of these by the
+    backend, the others are untouched photos), ``existing`` exist already. ``pixels`` is the area of all to be made,
+    ``by_placement`` and ``by_category`` count them.
+    """
+
+    products: int = 0
+    pictures: int = 0
+    painted: int = 0
+    existing: int = 0
+    pixels: int = 0
+    by_placement: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    by_category: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateReport:
     """What a run did, in pictures; ``dead_letters`` counts products by reason.
 
     ``planned`` are those that did not exist, ``made`` those written, ``skipped`` those that existed, ``retried``
     the extra attempts, ``rejected`` the pictures whose every attempt the quality gate refused (kept and flagged,
-    not published), ``published`` the references in the creative index.
+    not published), ``published`` the references in the creative index; ``counts`` says the same before it begins.
     """
 
     planned: int
@@ -92,12 +110,17 @@ class GenerateReport:
     rejected: int
     published: int
     dead_letters: Mapping[str, int]
+    counts: PlanCounts = field(default_factory=PlanCounts)
 
     def to_json(self) -> str:
         """Write as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        counts = {name: getattr(self.counts, name) for name in self.counts.__dataclass_fields__}
+        plain["counts"] = {**counts, **{name: dict(counts[name]) for name in ("by_placement", "by_category")}}
+        return json.dumps({**plain, "dead_letters": dict(self.dead_letters)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "GenerateReport":
         """Read what ``to_json`` wrote."""
-        return cls(**json.loads(text))
+        plain = json.loads(text)
+        return cls(**{**plain, "counts": PlanCounts(**plain["counts"])})

@@ -63,6 +63,7 @@ def run_job(config: GenerateConfig, tell: Tell, progress_folder: str = "") -> Ge
         rejected=counts.get("rejected", 0),
         published=published,
         dead_letters={n.removeprefix(_DEAD): v for n, v in sorted(counts.items()) if n.startswith(_DEAD)},
+        counts=plan.counts,
     )
 
 

@@ -1,11 +1,12 @@
 """What is to be made: all specs of the catalogue minus those whose picture and manifest row exist."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from beam_pipelines.generate.config import GenerateConfig
+from beam_pipelines.generate.config import GenerateConfig, PlanCounts
 from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow, path_of
 from beam_pipelines.generate.photos import PhotoSource
 from contracts import CreativeSpec, InvalidInputError, Product
@@ -68,6 +69,20 @@ class Plan:
     def skipped(self) -> int:
         """How many exist already."""
         return len(self.wanted) - self.planned
+
+    @property
+    def counts(self) -> PlanCounts:
+        """The plan in numbers."""
+        missing = [spec for task in self.tasks for spec in task.specs]
+        return PlanCounts(
+            products=len({spec.item_id for spec in self.wanted}),
+            pictures=len(missing),
+            painted=sum(not spec.is_original for spec in missing),
+            existing=self.skipped,
+            pixels=sum(spec.width * spec.height for spec in missing),
+            by_placement=Counter(spec.placement for spec in missing),
+            by_category=Counter(spec.category for spec in missing),
+        )
 
 
 def make_plan(

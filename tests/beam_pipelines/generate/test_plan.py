@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.generate import GenerateConfig, GenerateReport
+from beam_pipelines.generate import GenerateConfig, GenerateReport, PlanCounts
 from beam_pipelines.generate.manifest import ManifestRow, path_of
 from beam_pipelines.generate.photos import PhotoSource
 from beam_pipelines.generate.plan import Plan, Task, make_plan
@@ -82,7 +82,10 @@ def test_tasks_and_messages_pass_as_json(config: GenerateConfig) -> None:
         assert [s.creative_id for s in again.specs] == [s.creative_id for s in task.specs]
     odd = replace(config, only=("a",), backend_options={"model": "x"}, runner_options=("--runner=PrismRunner",))
     assert GenerateConfig.from_json(odd.to_json()) == odd
-    report = GenerateReport(1, 2, 3, 4, 5, 6, {"bad_image": 1})
+    report = GenerateReport(1, 2, 3, 4, 5, 6, {"bad_image": 1}, plan(config).counts)
+    assert report.counts == PlanCounts(
+        3, 16, 10, 0, 8 * (120 * 120 + 240 * 80), {"square": 8, "banner": 8}, {"seating": 12, "garden": 4}
+    )
     assert GenerateReport.from_json(report.to_json()) == report
 
 
