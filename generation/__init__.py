@@ -5,8 +5,9 @@ from generation.backend import Backend, RenderRequest, open_backend
 from generation.catalogue import Catalogue, DeadRow, iter_catalogue, read_catalogue
 from generation.composite import ProductChangedError, composite, require_unchanged
 from generation.contact_sheet import SheetCell, contact_sheet
-from generation.creative import Creative, Renderer
-from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
+from generation.creative import Creative, Failure, Finisher, Renderer, Wanted, originals, placed_once
+from generation.cutout import CUTOUT_RECIPE, CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
+from generation.cutout_file import cutout_name, decode_cutout, encode_cutout
 from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
 from generation.fetch import FetchLimits, PhotoFetcher
 from generation.gate import Gate, open_gate
@@ -21,9 +22,11 @@ from generation.procedural import ProceduralBackend
 from generation.prompts import TAGS, PromptBook, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
 from generation.specs import placement_of, prompt_of, specs_of
+from generation.steady import PaintError, SteadyPainter
 
 __all__ = [
     "CONTENT_TYPE",
+    "CUTOUT_RECIPE",
     "LIMITS",
     "MAX_PHOTO_BYTES",
     "SUFFIX",
@@ -33,10 +36,13 @@ __all__ = [
     "Creative",
     "CutOut",
     "DeadRow",
+    "Failure",
     "FetchLimits",
+    "Finisher",
     "Gate",
     "GateSettings",
     "MaskError",
+    "PaintError",
     "Photo",
     "PhotoError",
     "PhotoFetcher",
@@ -50,13 +56,18 @@ __all__ = [
     "Renderer",
     "Segmenter",
     "SheetCell",
+    "SteadyPainter",
     "Verdict",
+    "Wanted",
     "check_weights",
     "composite",
     "contact_sheet",
     "cut_out",
+    "cutout_name",
+    "decode_cutout",
     "decode_photo",
     "decontaminate",
+    "encode_cutout",
     "encode_jpeg",
     "frame_for",
     "iter_catalogue",
@@ -64,7 +75,9 @@ __all__ = [
     "open_backend",
     "open_gate",
     "original_picture",
+    "originals",
     "place",
+    "placed_once",
     "placement_of",
     "prompt_of",
     "read_catalogue",

@@ -7,6 +7,9 @@ from types import MappingProxyType
 
 from contracts import InvalidInputError
 
+IN_PROCESS, PRISM, FLINK = "in-process", "prism", "flink"
+RUNNERS = (IN_PROCESS, PRISM, FLINK)
+
 
 @dataclass(frozen=True, slots=True)
 class GenerateConfig:
@@ -16,9 +19,15 @@ class GenerateConfig:
     them, ``redis_url`` the creative index ("" publishes nothing). ``only`` keeps products whose item id or
     category is named, and prompts whose arm is named, if any is; ``limit`` keeps the first products (0: all).
     ``gate`` are the quality gate's options (``generation.GateSettings``).
-    ``workers`` is the number of processes; ``rows_per_part`` how many pictures a manifest file holds at most;
-    ``runner_options`` are Beam's own flags, used in place of the in-process runner when they name a runner. Photos
-    at addresses that are not public are fetched only from ``private_hosts``.
+    ``workers`` is the number of processes; ``batch`` how many pictures a backend is asked for at once;
+    ``rows_per_part`` how many pictures a manifest file holds, to a product's worth. Photos at addresses that are not
+    public are fetched only from ``private_hosts``.
+
+    ``runner`` is one of ``RUNNERS``; ``runner_path`` is where Prism's program or Flink's folder of jars is. Beam's own
+    flags ``runner_options`` (``--runner=DataflowRunner``, ...) take its place. The pipeline begins with chunks of
+    ``chunk`` products; runners on this machine hold a pipeline's elements in memory and get ``wave`` chunks at a time,
+    those of ``runner_options`` get all. ``min_ram`` and ``accelerator`` are Beam's resource hints of the model's
+    stage ("" for none).
     """
 
     catalogue: str
@@ -36,7 +45,14 @@ class GenerateConfig:
     limit: int = 0
     only: tuple[str, ...] = ()
     dry_run: bool = False
+    batch: int = 16
     rows_per_part: int = 64
+    runner: str = IN_PROCESS
+    runner_path: str = ""
+    chunk: int = 1_000
+    wave: int = 20
+    min_ram: str = ""
+    accelerator: str = ""
     runner_options: tuple[str, ...] = ()
     private_hosts: tuple[str, ...] = ()
 
@@ -46,7 +62,11 @@ class GenerateConfig:
         Raises:
             InvalidInputError: naming the field, its value and the limit.
         """
-        for name, lowest in (("workers", 1), ("attempts", 1), ("limit", 0), ("rows_per_part", 1)):
+        if self.runner not in RUNNERS:
+            message = f"runner = {self.runner!r}: use one of {', '.join(RUNNERS)}"
+            raise InvalidInputError(message)
+        for name in ("workers", "attempts", "batch", "rows_per_part", "chunk", "wave", "limit"):
+            lowest = 0 if name == "limit" else 1
             if getattr(self, name) < lowest:
                 message = f"{name} = {getattr(self, name)}: must be at least {lowest}"
                 raise InvalidInputError(message)
@@ -69,7 +89,10 @@ class GenerateConfig:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: pictures done of those planned (0 of 0 while planning), and what it is doing."""
+    """How far a run is: pictures done of those planned (0 of 0 while planning), and what it is doing.
+
+    ``planned`` shrinks while pictures are found to exist already, or to be impossible.
+    """
 
     done: int
     planned: int
