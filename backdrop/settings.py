@@ -118,8 +118,15 @@ class GenerateSection(_Section):
     placements: Path = Field(_PROJECT / "demo/catalogue/placements.yaml", description="Placements, YAML.")
     backend: str = Field("procedural", description="procedural, diffusers, or one from an entry point.")
     model_folder: Path | None = Field(None, description="Local model folder of the diffusers backend.")
+    backend_options: dict[str, str] = Field({}, description='Options of the backend, such as {"device": "cuda"}.')
     gate: dict[str, str] = Field({}, description='Options of the quality gate, such as {"recut": "yes"}.')
     workers: int = Field(2, ge=1, description="Worker processes.")
+    batch: int = Field(16, ge=1, description="Pictures that a backend is asked for at once.")
+    runner: Literal["in-process", "prism", "flink"] = Field("in-process", description="Beam runner (docs/generate.md).")
+    runner_options: tuple[str, ...] = Field((), description="Beam's own flags, in place of the runner: Dataflow, ...")
+    wave_chunks: int = Field(20, ge=1, description="1,000 products each; a pipeline on this machine gets so many.")
+    min_ram: str = Field("", description="Beam's resource hint of the model's stage, such as \"16GB\".")
+    accelerator: str = Field("", description='The same, such as "type:nvidia-l4;count:1;install-nvidia-driver".')
     private_hosts: tuple[str, ...] = Field((), description="Hosts with photos whose addresses are not public.")
 
 

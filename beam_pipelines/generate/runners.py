@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,9 +21,11 @@ from beam_pipelines.generate.tally import NAMESPACE
 from beam_pipelines.learn.flink import Flink
 from beam_pipelines.learn.job_server import JobServer, Runner
 from beam_pipelines.learn.prism import Prism
+from contracts import BackdropError, errors
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _LOG_LEVEL = "ERROR"
+_OURS = re.compile(r"contracts\.errors\.(\w+): (.+?)(?: \[while running|\n|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,21 @@ class Options:
         """Run one pipeline over chunks to its end; returns its counters, and the sums of its distributions.
 
         A distribution ``x_ms`` is two entries: ``x_ms`` (its sum) and ``x_ms_count``.
+
+        Raises:
+            BackdropError: what a worker raised, under its own class.
         """
         pipeline = beam.Pipeline(options=PipelineOptions(list(self.flags)))
         create: Any = beam.Create
         chunks = pipeline | "Chunks" >> create(list(paths))
         _ = chunks | "Generate" >> transform
-        result: Any = pipeline.run()
-        result.wait_until_finish()
+        try:
+            result: Any = pipeline.run()
+            result.wait_until_finish()
+        except BackdropError:
+            raise
+        except Exception as error:
+            raise _own(error) from error
         return _counts(result)
 
 
@@ -94,6 +105,16 @@ def _one_thread_each(workers: int) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _own(error: Exception) -> Exception:
+    """The error of ours that a worker's report, which is text, tells of; else the error itself."""
+    found = _OURS.findall(str(error))
+    if not found:
+        return error
+    name, message = found[-1]
+    kind: type[BackdropError] = getattr(errors, name, BackdropError)
+    return kind(message)
 
 
 def _counts(result: Any) -> Counter[str]:

@@ -325,6 +325,18 @@ def test_the_generation_job_gets_what_is_set(tmp_path: Path) -> None:
     assert (config.limit, config.only, config.dry_run) == (7, ("lamps",), True)
 
 
+def test_the_generation_job_finds_its_runner(tmp_path: Path, program: Callable[[str], Path]) -> None:
+    prism = program("tools/prism")
+    section = {"runner": "prism", "backend_options": {"device": "cuda"}, "min_ram": "16GB", "wave_chunks": 3}
+    config = generate_config(settings_of(tmp_path, generate=section), limit=0, only=(), dry_run=False)
+    assert (config.runner, config.runner_path) == ("prism", str(prism.resolve()))
+    assert (dict(config.backend_options), config.min_ram, config.wave) == ({"device": "cuda"}, "16GB", 3)
+    # Beam's own flags need no runner of this machine.
+    elsewhere = {"runner": "flink", "runner_options": ["--runner=DataflowRunner"]}
+    config = generate_config(settings_of(tmp_path, generate=elsewhere), limit=0, only=(), dry_run=False)
+    assert (config.runner_path, config.runner_options) == ("", ("--runner=DataflowRunner",))
+
+
 def test_by_default_the_demos_catalogue_is_painted_by_the_procedural_backend(tmp_path: Path) -> None:
     config = generate_config(settings_of(tmp_path), limit=0, only=(), dry_run=False)
     assert (config.backend, dict(config.backend_options)) == ("procedural", {})
