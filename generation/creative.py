@@ -27,7 +27,7 @@ _UNJUDGED = Verdict((), MappingProxyType({}))
 Judge = Callable[[Pixels, Placed, str], Verdict]
 # Backgrounds of requests, in order, or why there is none.
 Paint = Callable[[Sequence[RenderRequest]], Sequence[Pixels | PaintError]]
-# Hears what seconds were spent on: ``paint``, ``gate`` or ``encode``.
+# Hears what seconds were spent on: ``paint``, ``composite``, ``gate`` or ``encode``.
 Spent = Callable[[str, float], None]
 
 
@@ -104,7 +104,8 @@ class Finisher:
         if isinstance(background, PaintError):
             return Failure(wanted.spec, background)
         try:
-            picture = composite(background, wanted.placed)
+            with self._timed("composite"):
+                picture = composite(background, wanted.placed)
             with self._timed("gate"):
                 verdict = self.judge(picture, wanted.placed, wanted.spec.text)
             if not verdict.passed and attempt < self.attempts - 1:

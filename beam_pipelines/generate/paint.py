@@ -11,7 +11,7 @@ from beam_pipelines.generate.elements import Example, Painted
 from beam_pipelines.generate.lifeline import follow_parent
 from beam_pipelines.generate.manifest import ManifestRow
 from beam_pipelines.generate.settings import LazySegmenter, StageSettings
-from beam_pipelines.generate.tally import NAMESPACE, observe_seconds
+from beam_pipelines.generate.tally import NAMESPACE, observe_seconds, timed
 from contracts import StoreError
 from generation import (
     Creative,
@@ -109,7 +109,8 @@ class PictureHandler(ModelHandler[bytes, bytes, SteadyPainter]):
 
 def _placed(example: Example, objects: ObjectStore) -> list[Wanted] | PaintError:
     try:
-        return placed_once(decode_cutout(objects.get(example.cutout)), example.specs)
+        with timed("place"):
+            return placed_once(decode_cutout(objects.get(example.cutout)), example.specs)
     except StoreError:
         raise
     except Exception as error:

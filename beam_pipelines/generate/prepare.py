@@ -85,7 +85,8 @@ class Planner:
             if isinstance(found, PhotoError):
                 yield item.product, found
                 continue
-            plan = plan_product(item.product, found.sha256, self.inputs, self.backend, self.existing)
+            with timed("plan"):
+                plan = plan_product(item.product, found.sha256, self.inputs, self.backend, self.existing)
             count_plan(plan, item.product.category)
             yield item.product, (found, plan)
 

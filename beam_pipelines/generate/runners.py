@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
 
 from beam_pipelines.generate.config import FLINK, PRISM, GenerateConfig
 from beam_pipelines.generate.lifeline import WORKER_MARK
@@ -48,11 +49,14 @@ class Options:
         _ = chunks | "Generate" >> transform
         try:
             result: Any = pipeline.run()
-            result.wait_until_finish()
+            state = str(result.wait_until_finish())
         except BackdropError:
             raise
         except Exception as error:
             raise _own(error) from error
+        if state != PipelineState.DONE:
+            message = f"the pipeline ended as {state}: what its runner wrote says why; run again to go on"
+            raise BackdropError(message)
         return _counts(result)
 
 

@@ -90,7 +90,11 @@ class WriteRows(beam.DoFn):
 
     def process(self, element: bytes) -> Iterator[bytes]:
         """Take one product (``Done``); write a part when it is full."""
-        self._rows += Done.from_bytes(element).rows
+        rows = Done.from_bytes(element).rows
+        if not rows:
+            yield element
+            return
+        self._rows += rows
         self._waiting.append(element)
         if len(self._rows) >= self._settings.rows_per_part:
             yield from self._write()

@@ -1,6 +1,7 @@
 """What is to be made, as dry runs and the stages see it."""
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,22 @@ def test_chunks_hold_so_many_products(config: GenerateConfig) -> None:
     chunks = list(intake(replace(config, chunk=2)).chunks())
     assert [chunk.products for chunk in chunks] == [2, 1]
     assert len({chunk.path for chunk in chunks}) == 2
+
+
+def test_memory_does_not_grow_with_the_catalogue_but_for_the_ids(config: GenerateConfig, tmp_path: Path) -> None:
+    count = 30_000
+    with (tmp_path / "large.csv").open("w") as file:
+        file.write("item_id,category,title,description,price,image_uri\n")
+        file.writelines(f"item-{n},seating,Stool {n},{'words ' * 40},5,{n}.png\n" for n in range(count))
+    large = intake(replace(config, catalogue=str(tmp_path / "large.csv"), chunk=500))
+    tracemalloc.start()
+    try:
+        assert sum(chunk.products for chunk in large.chunks()) == count
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The rows themselves, as products, take more than 800 bytes each.
+    assert peak < 200 * count
 
 
 def test_elements_and_messages_pass_as_bytes(config: GenerateConfig) -> None:
