@@ -18,7 +18,10 @@ from generation.photo import MAX_BYTES as MAX_PHOTO_BYTES
 from generation.photo import Photo, PhotoError, decode_photo, read_photo_bytes
 from generation.placements import read_placements
 from generation.procedural import ProceduralBackend
-from generation.prompts import TAGS, PromptBook, read_prompts
+from generation.prompt_entry import TAGS
+from generation.prompt_errors import PromptError
+from generation.prompt_resolve import check_prompts, resolved, usable
+from generation.prompts import PromptBook, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
 from generation.specs import placement_of, prompt_of, specs_of
 
@@ -45,12 +48,14 @@ __all__ = [
     "ProductChangedError",
     "Prompt",
     "PromptBook",
+    "PromptError",
     "RembgSegmenter",
     "RenderRequest",
     "Renderer",
     "Segmenter",
     "SheetCell",
     "Verdict",
+    "check_prompts",
     "check_weights",
     "composite",
     "contact_sheet",
@@ -73,5 +78,7 @@ __all__ = [
     "read_prompts",
     "refine",
     "require_unchanged",
+    "resolved",
     "specs_of",
+    "usable",
 ]

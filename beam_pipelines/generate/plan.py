@@ -14,10 +14,12 @@ from generation import (
     PhotoError,
     Prompt,
     PromptBook,
+    check_prompts,
     read_catalogue,
     read_placements,
     read_prompts,
     specs_of,
+    usable,
 )
 
 
@@ -83,6 +85,8 @@ def make_plan(
         InvalidInputError: if an input file cannot be used, or ``only`` names nothing in it.
     """
     book = read_prompts(Path(config.prompts))
+    for prompts in book.prompts.values():
+        check_prompts(prompts, backend)
     placements = read_placements(Path(config.placements))
     catalogue = read_catalogue(Path(config.catalogue), book.prompts.keys())
     existing = frozenset(objects)
@@ -94,7 +98,9 @@ def make_plan(
         if isinstance(photo, PhotoError):
             dead.append(DeadLetterRow(product.item_id, photo.reason, str(photo)))
             continue
-        specs = specs_of(product, photo.sha256, _prompts(config, book, product.category), placements, backend)
+        prompts = _prompts(config, book, product.category)
+        dead += [DeadLetterRow(row.item_id, row.reason, row.detail) for row in usable(prompts, product, backend)[1]]
+        specs = specs_of(product, photo.sha256, prompts, placements, backend)
         missing = tuple(s for s in specs if s.creative_id not in manifest or path_of(s) not in existing)
         wanted += specs
         if missing:

@@ -8,7 +8,7 @@ from generation.arrays import Pixels
 from generation.backend import RenderRequest
 from generation.procedural.materials import TextureBox
 from generation.procedural.picture import paint_background
-from generation.prompts import TAGS
+from generation.prompt_entry import TAGS
 
 
 class ProceduralBackend:
@@ -27,6 +27,9 @@ class ProceduralBackend:
     def recipe(self) -> str:
         """Version of the painting code."""
         return "procedural/1"
+
+    def check(self, prompt: Prompt) -> None:
+        """Take every prompt: nothing of it is cut."""
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Pixels]:
         """Backgrounds u8[h, w, 3], in order."""
