@@ -28,13 +28,18 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One arm of a category: what to paint around the product; ``tags`` name surface, scene, light and mood."""
+    """One arm of a category: what to paint around the product; ``tags`` name surface, scene, light and mood.
+
+    In a prompt file ``text`` and ``negative`` may hold placeholders (``{colour}``), and factors of other names are
+    tags, too; ``product_words`` are kept out of what fills the placeholders.
+    """
 
     arm: str
     category: str
     text: str
     negative: str = ""
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    product_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,17 @@ from generation.photo import MAX_BYTES as MAX_PHOTO_BYTES
 from generation.photo import Photo, PhotoError, decode_photo, read_photo_bytes
 from generation.placements import read_placements
 from generation.procedural import ProceduralBackend
-from generation.prompts import TAGS, PromptBook, read_prompts
+from generation.prompt_check import CheckedPrompt, check_book
+from generation.prompt_drafts import freeze, write_drafts
+from generation.prompt_entry import TAGS
+from generation.prompt_errors import PromptError
+from generation.prompt_resolve import check_prompts, resolved, usable
+from generation.prompt_writer import Brief, Drafts, WriterSettings, draft_prompts, open_writer
+from generation.prompts import PromptBook, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
 from generation.specs import placement_of, prompt_of, specs_of
 from generation.steady import PaintError, SteadyPainter
+from generation.token_budget import TokenBudget
 
 __all__ = [
     "CONTENT_TYPE",
@@ -32,10 +39,13 @@ __all__ = [
     "SUFFIX",
     "TAGS",
     "Backend",
+    "Brief",
     "Catalogue",
+    "CheckedPrompt",
     "Creative",
     "CutOut",
     "DeadRow",
+    "Drafts",
     "Failure",
     "FetchLimits",
     "Finisher",
@@ -51,14 +61,19 @@ __all__ = [
     "ProductChangedError",
     "Prompt",
     "PromptBook",
+    "PromptError",
     "RembgSegmenter",
     "RenderRequest",
     "Renderer",
     "Segmenter",
     "SheetCell",
     "SteadyPainter",
+    "TokenBudget",
     "Verdict",
     "Wanted",
+    "WriterSettings",
+    "check_book",
+    "check_prompts",
     "check_weights",
     "composite",
     "contact_sheet",
@@ -67,13 +82,16 @@ __all__ = [
     "decode_cutout",
     "decode_photo",
     "decontaminate",
+    "draft_prompts",
     "encode_cutout",
     "encode_jpeg",
     "frame_for",
+    "freeze",
     "iter_catalogue",
     "judge_picture",
     "open_backend",
     "open_gate",
+    "open_writer",
     "original_picture",
     "originals",
     "place",
@@ -86,5 +104,8 @@ __all__ = [
     "read_prompts",
     "refine",
     "require_unchanged",
+    "resolved",
     "specs_of",
+    "usable",
+    "write_drafts",
 ]

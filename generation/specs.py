@@ -10,12 +10,17 @@ from generation.cutout import CUTOUT_RECIPE
 from generation.encode import ENCODE_RECIPE
 from generation.layout import LAYOUT_RECIPE
 from generation.original import ORIGINAL_RECIPE
+from generation.prompt_resolve import usable
 
 
 def specs_of(
     product: Product, image_sha256: str, prompts: Sequence[Prompt], placements: Sequence[Placement], backend: Backend
 ) -> tuple[CreativeSpec, ...]:
-    """All specs of a product, the original of each placement first."""
+    """All specs of a product, the original of each placement first; prompts that it cannot have are left out.
+
+    ``usable`` says which those are, and why.
+    """
+    ready, _ = usable(prompts, product, backend)
     painted = "+".join((CUTOUT_RECIPE, LAYOUT_RECIPE, backend.recipe, COMPOSITE_RECIPE, ENCODE_RECIPE))
     untouched = "+".join((ORIGINAL_RECIPE, ENCODE_RECIPE))
     specs = []
@@ -47,7 +52,7 @@ def specs_of(
                 backend=backend.name,
                 recipe=painted,
             )
-            for prompt in prompts
+            for prompt in ready
         ]
     return tuple(specs)
 

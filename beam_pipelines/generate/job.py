@@ -22,6 +22,7 @@ from generation import (
     FetchLimits,
     GateSettings,
     PhotoFetcher,
+    check_prompts,
     check_weights,
     open_backend,
     read_placements,
@@ -55,7 +56,9 @@ def run_job(config: GenerateConfig, tell: Tell, folder: Path | None = None) -> G
         book = read_prompts(Path(config.prompts))
         read_placements(Path(config.placements))
         GateSettings.from_options(config.gate)
-        open_backend(config.backend, config.backend_options)
+        backend = open_backend(config.backend, config.backend_options)
+        for prompts in book.prompts.values():
+            check_prompts(prompts, backend)
         carried = PhotoSource(objects, PhotoFetcher(_limits(config)), keep_files=True)
         intake = Intake(
             config,

@@ -9,18 +9,22 @@ from beam_pipelines.generate.manifest import path_of
 from beam_pipelines.generate.settings import Inputs
 from beam_pipelines.generate.tally import count
 from contracts import CreativeSpec, Product
-from generation import Backend, specs_of
+from generation import Backend, DeadRow, specs_of, usable
 
 PLACEMENT, CATEGORY = "placement_", "category_"
 
 
 @dataclass(frozen=True, slots=True)
 class ProductPlan:
-    """The specs of a product that are ``missing``, how many exist, and those of them that shoppers may see."""
+    """The specs of a product that are ``missing``, how many exist, and those of them that shoppers may see.
+
+    ``refused`` says why prompts are left out that the product cannot have.
+    """
 
     missing: tuple[CreativeSpec, ...]
     existing: int
     shown: tuple[Shown, ...]
+    refused: tuple[DeadRow, ...] = ()
 
     @property
     def originals(self) -> tuple[CreativeSpec, ...]:
@@ -37,12 +41,13 @@ def plan_product(
     product: Product, image_sha256: str, inputs: Inputs, backend: Backend, existing: Existing
 ) -> ProductPlan:
     """Plan a product whose photo has that hash."""
-    specs = specs_of(product, image_sha256, inputs.prompts(product.category), inputs.placements, backend)
+    prompts = inputs.prompts(product.category)
+    specs = specs_of(product, image_sha256, prompts, inputs.placements, backend)
     states = existing.states([spec.creative_id for spec in specs])
     found = [spec for spec, state in zip(specs, states, strict=True) if state != MISSING]
     shown = [shown_of(spec) for spec, state in zip(specs, states, strict=True) if state == PASSED]
     missing = tuple(spec for spec, state in zip(specs, states, strict=True) if state == MISSING)
-    return ProductPlan(missing, len(found), tuple(shown))
+    return ProductPlan(missing, len(found), tuple(shown), usable(prompts, product, backend)[1])
 
 
 def shown_of(spec: CreativeSpec) -> Shown:

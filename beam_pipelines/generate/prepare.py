@@ -107,6 +107,8 @@ class CountPlans(beam.DoFn):
         for product, planned in self._planner.plans(Item.from_bytes(data) for data in element):
             if isinstance(planned, PhotoError):
                 yield _letter(product, planned)
+            else:
+                yield from (_plain(row.item_id, row.reason, row.detail) for row in planned[1].refused)
 
 
 class Prepare(beam.DoFn):
@@ -135,7 +137,9 @@ class Prepare(beam.DoFn):
                 yield _tagged(DEAD, _letter(product, planned))
                 continue
             found, plan = planned
-            tally(self._settings.progress, LEFT, plan.existing)
+            yield from (_tagged(DEAD, _plain(row.item_id, row.reason, row.detail)) for row in plan.refused)
+            left_out = plan.existing + len(plan.refused) * len(self._planner.inputs.placements)
+            tally(self._settings.progress, LEFT, left_out)
             try:
                 ready = self._ready(product, found, plan)
             except (StoreError, OSError):
@@ -184,6 +188,10 @@ def letter_of(item_id: str, error: Exception) -> DeadLetterRow:
 
 def _letter(product: Product, error: Exception) -> bytes:
     return json.dumps(asdict(letter_of(product.item_id, error))).encode()
+
+
+def _plain(item_id: str, reason: str, detail: str) -> bytes:
+    return json.dumps(asdict(DeadLetterRow(item_id, reason, detail))).encode()
 
 
 def _tagged(tag: str, value: bytes) -> Any:

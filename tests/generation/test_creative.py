@@ -5,7 +5,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
-from generation import Photo, Placed, ProceduralBackend, Renderer, RenderRequest, Verdict, specs_of
+from generation import Photo, Placed, ProceduralBackend, Prompt, Renderer, RenderRequest, Verdict, specs_of
 from generation.arrays import Pixels
 from tests.generation.studio import PROMPTS, SLOTS, cutout, photo_pixels, product
 
@@ -20,6 +20,9 @@ class PlainBackend:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+
+    def check(self, prompt: Prompt) -> None:
+        pass
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Pixels]:
         self.batches.append([request.seed for request in requests])

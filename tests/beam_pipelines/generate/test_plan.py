@@ -12,13 +12,14 @@ from beam_pipelines.generate import GenerateConfig, GenerateReport, PlanCounts
 from beam_pipelines.generate.elements import Done, Example, Item, Painted
 from beam_pipelines.generate.existing import Existing, gather
 from beam_pipelines.generate.intake import Intake, read_chunk
+from beam_pipelines.generate.job import run_job
 from beam_pipelines.generate.manifest import ManifestRow, path_of, write_part
 from beam_pipelines.generate.plan import ProductPlan, plan_product, shown_of
 from beam_pipelines.generate.settings import Inputs
-from contracts import CreativeSpec, InvalidInputError, Product
-from generation import Creative, ProceduralBackend, Verdict, read_placements, read_prompts
+from contracts import CreativeSpec, InvalidInputError, Product, Prompt
+from generation import Creative, ProceduralBackend, PromptError, Verdict, read_placements, read_prompts
 from stores import FileObjectStore
-from tests.beam_pipelines.generate.shop import PROMPTS, open_shop, row
+from tests.beam_pipelines.generate.shop import PROMPTS, open_shop, row, write_catalogue
 
 ROWS = [row("stool"), row("chair"), row("pot", "garden"), row("broken", price=float("nan"))]
 NOTHING = Existing(())
@@ -91,6 +92,42 @@ def test_changing_one_prompt_plans_only_that_prompt(config: GenerateConfig, tmp_
     again = missing(plans(config, existing))
     assert {spec.arm for spec in again} == {"slate"}
     assert len(again) == 4
+
+
+def test_a_prompt_that_a_product_cannot_have_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    rows = [row("stool", color="red"), row("chair", color="blue"), row("bench", color=None)]
+    config = open_shop(tmp_path, rows)
+    Path(config.prompts).write_text(PROMPTS.replace("text: on slate", "text: 'on {colour} slate'"))
+    first = plans(config)
+    assert [(dead.item_id, dead.reason) for plan in first for dead in plan.refused] == [("bench", "prompt_attribute")]
+    texts = {(spec.item_id, spec.text) for spec in missing(first) if spec.arm == "slate"}
+    assert texts == {("stool", "on red slate"), ("chair", "on blue slate")}
+    assert {spec.arm for spec in missing(first) if spec.item_id == "bench"} == {"original", "oak"}
+    existing = made(tmp_path, missing(first))
+    write_catalogue(tmp_path, [{**rows[0], "color": "green"}, *rows[1:]])
+    again = missing(plans(config, existing))
+    assert {(spec.item_id, spec.text) for spec in again} == {("stool", "on green slate")}
+
+
+def test_a_refused_prompt_is_a_dead_letter_of_dry_runs_too(tmp_path: Path) -> None:
+    config = open_shop(tmp_path, [row("stool", color="red"), row("bench", color=None)], dry_run=True)
+    Path(config.prompts).write_text(PROMPTS.replace("text: on slate", "text: 'on {colour} slate'"))
+    dry = run_job(config, lambda _: None)
+    assert (dry.planned, dict(dry.dead_letters)) == (10, {"prompt_attribute": 1})
+
+
+def test_a_prompt_that_the_backend_would_cut_stops_the_run(
+    config: GenerateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terse(ProceduralBackend):
+        def check(self, prompt: Prompt) -> None:
+            if "slate" in prompt.text:
+                message = f"{prompt.arm} has 9 tokens, at most 8"
+                raise PromptError(message, "prompt_too_long")
+
+    monkeypatch.setattr("beam_pipelines.generate.job.open_backend", lambda *_: Terse())
+    with pytest.raises(InvalidInputError, match="slate has 9 tokens"):
+        run_job(config, lambda _: None)
 
 
 def test_only_and_limit(config: GenerateConfig) -> None:
