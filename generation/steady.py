@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from contracts import BackdropError
+from contracts import BackdropError, SetupError
 from generation.arrays import Pixels
 from generation.backend import Backend, RenderRequest
 
@@ -40,7 +40,11 @@ class SteadyPainter:
         self._most = sys.maxsize
 
     def paint(self, requests: Sequence[RenderRequest]) -> list[Pixels | PaintError]:
-        """For each request, in order, its background or why there is none."""
+        """For each request, in order, its background or why there is none.
+
+        Raises:
+            SetupError: if the backend itself cannot be used.
+        """
         done: list[Pixels | PaintError] = []
         while len(done) < len(requests):
             done += self._part(requests[len(done) : len(done) + self._most])
@@ -49,6 +53,9 @@ class SteadyPainter:
     def _part(self, requests: Sequence[RenderRequest]) -> list[Pixels | PaintError]:
         try:
             return [*self._backend.render(requests)]
+        except SetupError:
+            # A model that cannot be loaded is no picture's fault.
+            raise
         except Exception as error:
             if len(requests) == 1:
                 return [PaintError.of(error)]

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ MOST_PER_PART = 8_000_000
 _ID = np.dtype("S16")
 _ROW = _ID.itemsize + 1
 _THREADS = 16
+_PARTS_AT_ONCE = 1_024
 _NAME = re.compile("[0-9a-f]{32}")
 
 Ids = NDArray[np.bytes_]
@@ -97,17 +99,22 @@ def _mapped(plans: ObjectStore, path: str) -> tuple[Ids, Flags]:
 
 def _manifest(objects: ObjectStore) -> tuple[Ids, Flags]:
     """All rows, each id once, ascending."""
-    names: list[Ids] = [np.empty(0, _ID)]
-    marks: list[Flags] = [np.empty(0, np.bool_)]
-    for path in objects.list(MANIFEST_PREFIX):
-        table = pq.read_table(io.BytesIO(objects.get(path)), columns=["creative_id", "flagged"])
-        names.append(_packed(table.column("creative_id").to_pylist()))
-        marks.append(np.asarray(table.column("flagged").to_pylist(), np.bool_))
-    ids, flags = np.concatenate(names), np.concatenate(marks)
+    parts: list[tuple[Ids, Flags]] = [(np.empty(0, _ID), np.empty(0, np.bool_))]
+    paths = iter(objects.list(MANIFEST_PREFIX))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        # So many at a time: what waits for a thread takes memory, too.
+        while some := list(islice(paths, _PARTS_AT_ONCE)):
+            parts += threads.map(lambda path: _part(objects, path), some)
+    ids, flags = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(ids, kind="stable")
     ids, flags = ids[order], flags[order]
     last = np.append(ids[1:] != ids[:-1], True)[: len(ids)]
     return ids[last], flags[last]
+
+
+def _part(objects: ObjectStore, path: str) -> tuple[Ids, Flags]:
+    table = pq.read_table(io.BytesIO(objects.get(path)), columns=["creative_id", "flagged"], use_threads=False)
+    return _packed(table.column("creative_id").to_pylist()), np.asarray(table.column("flagged").to_pylist(), np.bool_)
 
 
 def _folders(ids: Ids) -> list[str]:

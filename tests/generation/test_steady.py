@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from contracts import SetupError
 from generation import PaintError, ProceduralBackend, RenderRequest, SteadyPainter
 from generation.arrays import Pixels
 from generation.layout import place
@@ -55,6 +56,16 @@ def test_batches_stay_small_once_memory_ran_out() -> None:
     assert backend.sizes == [8, 4, 2, 2, 2, 2]
     painter.paint(requests([2] * 4))
     assert backend.sizes[6:] == [2, 2]
+
+
+def test_a_model_that_cannot_be_loaded_is_no_pictures_fault() -> None:
+    class Absent(ProceduralBackend):
+        def render(self, requests: Sequence[RenderRequest]) -> list[Pixels]:
+            message = "unet is damaged"
+            raise SetupError(message)
+
+    with pytest.raises(SetupError, match="unet"):
+        SteadyPainter(Absent()).paint(requests([2, 4]))
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA out of memory")])
