@@ -9,10 +9,10 @@ from pathlib import Path
 
 from contracts import InvalidInputError, Product, check_name
 from generation.feeds import CATEGORY_COLUMNS, BadRow, Row, read_rows
-from generation.prompt_values import attributes_of
+from generation.prompt_values import NEVER_SAID, attributes_of
 
 MAX_TEXT = 10_000
-_TAKEN = frozenset(("item_id", "title", "description", "price", "brand", "image_uri", *CATEGORY_COLUMNS))
+_TAKEN = NEVER_SAID | {"title", "category", "description", "brand"}
 # "149", "149.00 EUR", "EUR 1,149.00": what product feeds hold.
 _PRICE = re.compile(r"(?:[A-Z]{3} ?)?(\d+|\d{1,3}(?:,\d{3})+)(\.\d+)?(?: ?[A-Z]{3})?")
 

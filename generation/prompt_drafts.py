@@ -48,6 +48,7 @@ def write_drafts(path: Path, category: str, texts: Sequence[str]) -> None:
         message = f"{path} exists and may hold a review: choose another file, or remove it"
         raise InvalidInputError(message) from error
     except OSError as error:
+        path.unlink(missing_ok=True)
         message = f"{path} cannot be written ({error.strerror}): choose another file"
         raise SetupError(message) from error
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from contracts import InvalidInputError
 from generation.prompt_template import Template, parse_template
-from generation.prompt_values import odd_character
+from generation.prompt_values import NEVER_SAID, odd_character
 from generation.prompt_words import MAX_WORDS, check_word, first_word
 
 MAX_PROMPT_CHARS = 1_000
@@ -66,10 +66,15 @@ def template(where: str, value: object) -> Template:
         message = f"{where} holds the character U+{ord(odd):04X}, which does not print: take it out"
         raise InvalidInputError(message)
     try:
-        return parse_template(text)
+        read = parse_template(text)
     except InvalidInputError as error:
         message = f"{where}: {error}"
         raise InvalidInputError(message) from error
+    never = next((field.name for field in read.fields if field.name in NEVER_SAID), None)
+    if never is not None:
+        message = f"{where} asks for {{{never}}}, which no prompt can say: use title, brand or another column"
+        raise InvalidInputError(message)
+    return read
 
 
 def tags(where: str, value: object) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from contracts import InvalidInputError
 
@@ -51,6 +52,7 @@ class Template:
         return "".join(_written(part) for part in self.parts)
 
 
+@lru_cache(maxsize=4_096)
 def parse_template(text: str) -> Template:
     """Read a text with placeholders; names are lower case, ``color`` means ``colour``.
 

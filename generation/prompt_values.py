@@ -9,6 +9,8 @@ from contracts import Product
 from generation.prompt_template import attribute_name
 
 MAX_ATTRIBUTES, MAX_ATTRIBUTE_CHARS = 64, 200
+# Columns that no placeholder may name: they say nothing of looks, or have been taken for something else.
+NEVER_SAID = frozenset(("item_id", "price", "image_uri", "product_type", "google_product_category"))
 # Where a row has more columns than are kept, these of Google's product data are kept before others.
 _FIRST = frozenset(
     ("colour", "material", "pattern", "size", "size_type", "size_system", "gender", "age_group", "condition", "style")

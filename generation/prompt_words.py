@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from contracts import InvalidInputError
 
@@ -50,6 +51,7 @@ def negated(negative: str, words: Sequence[str]) -> str:
     return ", ".join([*([negative] if negative else []), *added])
 
 
+@lru_cache(maxsize=4_096)
 def _pattern(word: str) -> re.Pattern[str]:
     # English plurals by rule: chair(s), bench(es), berry/berries. Others ("shelves") are words of their own.
     parts = [re.escape(part) for part in word.split()]

@@ -1,6 +1,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts import InvalidInputError
 from generation import read_prompts
@@ -46,3 +49,43 @@ def test_aliases_are_for_use(tmp_path: Path) -> None:
     assert [prompt.negative for prompt in read_prompts(write(tmp_path, text)).of("a")] == ["people", "people"]
     shared = "version: 1\ncategories:\n  a: &a [{arm: x, text: t}]\n" + "".join(f"  c{n}: *a\n" for n in range(2_000))
     assert len(read_prompts(write(tmp_path, shared)).prompts) == 2_001
+
+
+KEYS = st.sampled_from(
+    [
+        "arm",
+        "text",
+        "negative",
+        "tags",
+        "prompts",
+        "factors",
+        "template",
+        "product_words",
+        "surface",
+        "oak",
+        "x",
+        True,
+        1,
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text("{}|ab \u202eé🪑", max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(document=st.dictionaries(st.just("categories"), VALUES, min_size=1), known=st.booleans())
+def test_whatever_a_file_holds_only_a_stated_error_comes(
+    document: dict[str, object], known: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    held = document["categories"] if known else {"c": document["categories"]}
+    path.write_text(yaml.safe_dump({"version": 1, "categories": held}))
+    try:
+        book = read_prompts(path)
+    except InvalidInputError as error:
+        assert str(path) in str(error)
+        assert len(str(error)) < 2_000
+    else:
+        assert all(book.prompts.values())

@@ -1,9 +1,13 @@
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
-from contracts import InvalidInputError
+from contracts import InvalidInputError, SetupError
 from generation import freeze, read_prompts, write_drafts
 
 DEMO = Path(__file__).parents[2] / "demo" / "catalogue" / "prompts.yaml"
@@ -66,6 +70,35 @@ def test_a_review_is_not_overwritten(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     with pytest.raises(InvalidInputError, match="no drafts"):
         write_drafts(tmp_path / "none.yaml", "seating", ())
+
+
+def test_a_draft_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="cannot be written"):
+        write_drafts(tmp_path / "none" / "drafts.yaml", "seating", TEXTS)
+    with _files_of_at_most(64), pytest.raises(SetupError, match="cannot be written"):
+        write_drafts(tmp_path / "drafts.yaml", "seating", TEXTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_prompt_file_as_it_was(tmp_path: Path) -> None:
+    into, drafts = prompt_file(tmp_path, LIST), reviewed(tmp_path)
+    with _files_of_at_most(64), pytest.raises(SetupError, match="cannot be written"):
+        freeze(drafts, into)
+    assert into.read_text() == LIST
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drafts.yaml", "prompts.yaml"]
+
+
+@contextmanager
+def _files_of_at_most(size: int) -> Iterator[None]:
+    """The kernel refuses to write more to a file, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize(

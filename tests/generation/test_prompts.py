@@ -59,6 +59,7 @@ def test_prompts_are_read(tmp_path: Path) -> None:
         ("version: 1\ncategories: {a: [{arm: x, text: '  '}]}", "no text"),
         ("version: 1\ncategories: {a: [{arm: x, text: 'on {oak'}]}", "for a brace"),
         ("version: 1\ncategories: {a: [{arm: x, text: 'on {}'}]}", "no valid name"),
+        ("version: 1\ncategories: {a: [{arm: x, text: 'for {price|9}'}]}", "no prompt can say"),
         ("version: 1\ncategories: {a: [{arm: x, text: t, negative: 'on }'}]}", "for a brace"),
         ('version: 1\ncategories: {a: [{arm: x, text: "on \\u202Eoak"}]}', "U\\+202E"),
         ('version: 1\ncategories: {a: [{arm: x, text: "on \\a oak"}]}', "U\\+0007"),
