@@ -6,12 +6,12 @@ from generation.catalogue import Catalogue, DeadRow, iter_catalogue, read_catalo
 from generation.composite import ProductChangedError, composite, require_unchanged
 from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Renderer
-from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
+from generation.cutout import CUTOUT_RECIPE, CutOut, MaskError, Segmenter, cut_out, cutout_recipe
 from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
 from generation.fetch import FetchLimits, PhotoFetcher
 from generation.gate import Gate, open_gate
 from generation.gate_settings import GateSettings
-from generation.layout import Placed, frame_for, place
+from generation.layout import ANCHORS, Placed, frame_for, place
 from generation.matte import decontaminate, refine
 from generation.original import original_picture
 from generation.photo import MAX_BYTES as MAX_PHOTO_BYTES
@@ -20,14 +20,19 @@ from generation.placements import read_placements
 from generation.procedural import ProceduralBackend
 from generation.prompts import TAGS, PromptBook, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
-from generation.specs import placement_of, prompt_of, specs_of
+from generation.segmenter import SEGMENTERS, U2NETP, RembgSegmenter, SegmenterModel, check_weights, segmenter_model
+from generation.specs import anchor_of, placement_of, prompt_of, specs_of
 
 __all__ = [
+    "ANCHORS",
     "CONTENT_TYPE",
+    "CUTOUT_RECIPE",
     "LIMITS",
     "MAX_PHOTO_BYTES",
+    "SEGMENTERS",
     "SUFFIX",
     "TAGS",
+    "U2NETP",
     "Backend",
     "Catalogue",
     "Creative",
@@ -49,12 +54,15 @@ __all__ = [
     "RenderRequest",
     "Renderer",
     "Segmenter",
+    "SegmenterModel",
     "SheetCell",
     "Verdict",
+    "anchor_of",
     "check_weights",
     "composite",
     "contact_sheet",
     "cut_out",
+    "cutout_recipe",
     "decode_photo",
     "decontaminate",
     "encode_jpeg",
@@ -73,5 +81,6 @@ __all__ = [
     "read_prompts",
     "refine",
     "require_unchanged",
+    "segmenter_model",
     "specs_of",
 ]

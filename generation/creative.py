@@ -15,7 +15,7 @@ from generation.layout import Placed, place
 from generation.original import original_picture
 from generation.photo import Photo
 from generation.quality import Verdict
-from generation.specs import placement_of, prompt_of
+from generation.specs import anchor_of, placement_of, prompt_of
 
 ATTEMPTS = 3
 _UNJUDGED = Verdict((), MappingProxyType({}))
@@ -54,22 +54,22 @@ class Renderer:
             yield Creative(spec, encode_jpeg(original_picture(photo, placement_of(spec))), _UNJUDGED, 0)
 
     def painted(self, cutout: CutOut, specs: Sequence[CreativeSpec]) -> Iterator[Creative]:
-        """A painted creative for each spec, in batches of ``batch``; the product is placed once a slot."""
-        placed: dict[str, Placed] = {}
+        """A painted creative for each spec, in batches of ``batch``; the product is placed once a slot and anchor."""
+        placed: dict[tuple[str, str], Placed] = {}
         for spec in specs:
-            if spec.placement not in placed:
-                placed[spec.placement] = place(cutout, placement_of(spec))
+            if _stand(spec) not in placed:
+                placed[_stand(spec)] = place(cutout, placement_of(spec), anchor_of(spec))
         for start in range(0, len(specs), self.batch):
             yield from self._batch(specs[start : start + self.batch], placed)
 
-    def _batch(self, specs: Sequence[CreativeSpec], placed: Mapping[str, Placed]) -> Iterator[Creative]:
+    def _batch(self, specs: Sequence[CreativeSpec], placed: Mapping[tuple[str, str], Placed]) -> Iterator[Creative]:
         open_specs = list(specs)
         for attempt in range(self.attempts):
-            requests = [RenderRequest(placed[s.placement], prompt_of(s), s.seed(attempt)) for s in open_specs]
+            requests = [RenderRequest(placed[_stand(s)], prompt_of(s), s.seed(attempt)) for s in open_specs]
             rejected = []
             for spec, background in zip(open_specs, self.backend.render(requests), strict=True):
-                picture = composite(background, placed[spec.placement])
-                verdict = self.judge(picture, placed[spec.placement], spec.text)
+                picture = composite(background, placed[_stand(spec)])
+                verdict = self.judge(picture, placed[_stand(spec)], spec.text)
                 if verdict.passed or attempt == self.attempts - 1:
                     yield Creative(spec, encode_jpeg(picture), verdict, attempt)
                 else:
@@ -77,3 +77,7 @@ class Renderer:
             open_specs = rejected
             if not open_specs:
                 return
+
+
+def _stand(spec: CreativeSpec) -> tuple[str, str]:
+    return spec.placement, anchor_of(spec)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from contracts import ORIGINAL_ARM, InvalidInputError, Prompt, check_name
 from generation.document import read_document
+from generation.layout import ANCHORS
 
 MAX_PROMPT_CHARS = 1_000
 TAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -18,6 +19,7 @@ TAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "light": ("soft-morning", "golden-hour", "bright-noon", "cool-evening", "spotlight"),
         "mood": ("calm", "warm", "fresh", "dramatic", "playful"),
+        "anchor": ANCHORS,
     }
 )  # fmt: skip
 

@@ -49,7 +49,7 @@ def run_job(config: GenerateConfig, tell: Tell, progress_folder: str = "") -> Ge
         if plan.dead:
             write_dead(objects, plan.dead)
         if plan.tasks:
-            check_weights(Path(config.weights))
+            check_weights(Path(config.weights), config.segmenter_model)
             tell(Progress(0, plan.planned, "rendering"))
             for name, value in _render(config, plan, progress_folder).items():
                 counts[name] = counts.get(name, 0) + value
@@ -76,6 +76,7 @@ def _render(config: GenerateConfig, plan: Plan, progress_folder: str) -> dict[st
         rows_per_part=config.rows_per_part,
         progress=progress_folder,
         gate=dict(config.gate),
+        segmenter=config.segmenter_model,
     )
     workers = min(config.workers, len(plan.tasks))
     with _one_thread_each(workers):

@@ -14,6 +14,7 @@ from generation import (
     PhotoError,
     Prompt,
     PromptBook,
+    cutout_recipe,
     read_catalogue,
     read_placements,
     read_prompts,
@@ -88,13 +89,14 @@ def make_plan(
     existing = frozenset(objects)
     dead = [DeadLetterRow(row.item_id, row.reason, row.detail) for row in catalogue.dead]
     chosen = _chosen(config, catalogue.products, book)
+    cutout = cutout_recipe(config.segmenter_model)
     wanted: list[CreativeSpec] = []
     tasks: list[Task] = []
     for product, photo in photos.find_all(chosen, catalogue.folder):
         if isinstance(photo, PhotoError):
             dead.append(DeadLetterRow(product.item_id, photo.reason, str(photo)))
             continue
-        specs = specs_of(product, photo.sha256, _prompts(config, book, product.category), placements, backend)
+        specs = specs_of(product, photo.sha256, _prompts(config, book, product.category), placements, backend, cutout)
         missing = tuple(s for s in specs if s.creative_id not in manifest or path_of(s) not in existing)
         wanted += specs
         if missing:

@@ -16,12 +16,14 @@ from beam_pipelines.generate.plan import Task
 from contracts import InvalidInputError, StoreError
 from generation import (
     CONTENT_TYPE,
+    U2NETP,
     Creative,
     MaskError,
     PhotoError,
     RembgSegmenter,
     Renderer,
     Segmenter,
+    SegmenterModel,
     cut_out,
     decode_photo,
     open_backend,
@@ -51,6 +53,7 @@ class RenderSettings:
     rows_per_part: int
     progress: str = ""
     gate: Mapping[str, str] = field(default_factory=dict)
+    segmenter: SegmenterModel = U2NETP
 
 
 def make_creatives(task: Task, segmenter: Segmenter, renderer: Renderer, objects: ObjectStore) -> Iterator[Creative]:
@@ -92,7 +95,7 @@ class RenderProduct(beam.DoFn):
             die_with_parent()
         settings = self._settings
         self._objects: ObjectStore = open_objects(settings.objects_uri, "")
-        self._segmenter: Segmenter = RembgSegmenter(Path(settings.weights))
+        self._segmenter: Segmenter = RembgSegmenter(Path(settings.weights), model=settings.segmenter)
         backend = open_backend(settings.backend, settings.backend_options)
         self._renderer = Renderer(backend, settings.attempts, judge=open_gate(settings.gate, self._segmenter))
 

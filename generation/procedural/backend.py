@@ -10,6 +10,8 @@ from generation.procedural.materials import TextureBox
 from generation.procedural.picture import paint_background
 from generation.prompts import TAGS
 
+_PAINTED = ("surface", "scene", "light", "mood")
+
 
 class ProceduralBackend:
     """Paints from a prompt's tags; a tag that is missing is read from the prompt's words, else drawn from them."""
@@ -41,7 +43,8 @@ class ProceduralBackend:
 def tags_of(prompt: Prompt) -> dict[str, str]:
     """Surface, scene, light and mood of a prompt: its tags, else words of its text, else a hash of the text."""
     tags = {}
-    for kind, known in TAGS.items():
+    for kind in _PAINTED:
+        known = TAGS[kind]
         if kind in prompt.tags:
             tags[kind] = prompt.tags[kind]
             continue
