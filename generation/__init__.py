@@ -6,13 +6,13 @@ from generation.catalogue import Catalogue, DeadRow, iter_catalogue, read_catalo
 from generation.composite import ProductChangedError, composite, require_unchanged
 from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Failure, Finisher, Renderer, Wanted, originals, placed_once
-from generation.cutout import CUTOUT_RECIPE, CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
+from generation.cutout import CutOut, MaskError, Segmenter, cut_out, cutout_recipe
 from generation.cutout_file import cutout_name, decode_cutout, encode_cutout
 from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
 from generation.fetch import FetchLimits, PhotoFetcher
 from generation.gate import Gate, open_gate
 from generation.gate_settings import GateSettings
-from generation.layout import Placed, frame_for, place
+from generation.layout import ANCHORS, Placed, frame_for, place
 from generation.matte import decontaminate, refine
 from generation.original import original_picture
 from generation.photo import MAX_BYTES as MAX_PHOTO_BYTES
@@ -27,17 +27,20 @@ from generation.prompt_resolve import check_prompts, resolved, usable
 from generation.prompt_writer import Brief, Drafts, WriterSettings, draft_prompts, open_writer
 from generation.prompts import PromptBook, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
-from generation.specs import placement_of, prompt_of, specs_of
+from generation.segmenter import SEGMENTERS, U2NETP, RembgSegmenter, SegmenterModel, check_weights, segmenter_model
+from generation.specs import anchor_of, placement_of, prompt_of, specs_of
 from generation.steady import PaintError, SteadyPainter
 from generation.token_budget import TokenBudget
 
 __all__ = [
+    "ANCHORS",
     "CONTENT_TYPE",
-    "CUTOUT_RECIPE",
     "LIMITS",
     "MAX_PHOTO_BYTES",
+    "SEGMENTERS",
     "SUFFIX",
     "TAGS",
+    "U2NETP",
     "Backend",
     "Brief",
     "Catalogue",
@@ -66,12 +69,14 @@ __all__ = [
     "RenderRequest",
     "Renderer",
     "Segmenter",
+    "SegmenterModel",
     "SheetCell",
     "SteadyPainter",
     "TokenBudget",
     "Verdict",
     "Wanted",
     "WriterSettings",
+    "anchor_of",
     "check_book",
     "check_prompts",
     "check_weights",
@@ -79,6 +84,7 @@ __all__ = [
     "contact_sheet",
     "cut_out",
     "cutout_name",
+    "cutout_recipe",
     "decode_cutout",
     "decode_photo",
     "decontaminate",
@@ -105,6 +111,7 @@ __all__ = [
     "refine",
     "require_unchanged",
     "resolved",
+    "segmenter_model",
     "specs_of",
     "usable",
     "write_drafts",

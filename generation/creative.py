@@ -17,7 +17,7 @@ from generation.layout import Placed, place
 from generation.original import original_picture
 from generation.photo import Photo
 from generation.quality import Verdict
-from generation.specs import placement_of, prompt_of
+from generation.specs import anchor_of, placement_of, prompt_of
 from generation.steady import PaintError
 
 ATTEMPTS = 3
@@ -141,7 +141,7 @@ class Renderer:
         return originals(photo, specs)
 
     def painted(self, cutout: CutOut, specs: Sequence[CreativeSpec]) -> Iterator[Creative]:
-        """A painted creative for each spec, in batches of ``batch``; the product is placed once a slot.
+        """A painted creative for each spec, in batches of ``batch``; the product is placed once a slot and anchor.
 
         Raises:
             PaintError: if one cannot be made; and what the backend raises.
@@ -160,9 +160,13 @@ def originals(photo: Photo, specs: Sequence[CreativeSpec]) -> Iterator[Creative]
 
 
 def placed_once(cutout: CutOut, specs: Sequence[CreativeSpec]) -> list[Wanted]:
-    """Pictures to be painted of a product; those of one slot share the placed product."""
-    placed: dict[str, Placed] = {}
+    """Pictures to be painted of a product; those of one slot and anchor share the placed product."""
+    placed: dict[tuple[str, str], Placed] = {}
     for spec in specs:
-        if spec.placement not in placed:
-            placed[spec.placement] = place(cutout, placement_of(spec))
-    return [Wanted(spec, placed[spec.placement]) for spec in specs]
+        if _stand(spec) not in placed:
+            placed[_stand(spec)] = place(cutout, placement_of(spec), anchor_of(spec))
+    return [Wanted(spec, placed[_stand(spec)]) for spec in specs]
+
+
+def _stand(spec: CreativeSpec) -> tuple[str, str]:
+    return spec.placement, anchor_of(spec)

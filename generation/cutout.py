@@ -1,22 +1,18 @@
-"""Cut the product out of its photo: an existing alpha channel as it is, else rembg's U²-Netp, refined and judged."""
+"""Cut the product out of its photo: an existing alpha channel as it is, else a segmenter's mask, refined and judged."""
 
-import hashlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from contracts import InvalidInputError, SetupError
+from contracts import InvalidInputError
 from generation.arrays import Floats, Pixels, shares
 from generation.matte import decontaminate, refine
 from generation.photo import Photo
+from generation.segmenter import U2NETP, SegmenterModel
 
-MODEL = "u2netp"
-MODEL_MD5 = "8e83ca70e441ab06c318d82300c84806"
-CUTOUT_RECIPE = f"{MODEL}+refine/1"
+_REFINE_RECIPE = "refine/2"
 _WORKING_SIDE = 1_280
 _MIN_COVER, _MAX_COVER = 0.01, 0.92
 _MAX_BORDER = 0.25
@@ -56,44 +52,12 @@ class MaskError(InvalidInputError):
         self.reason = reason
 
 
-class RembgSegmenter:
-    """rembg with the U²-Netp weights in a file on this machine; never downloads."""
-
-    def __init__(self, weights: Path, threads: int = 1) -> None:
-        """Load the model.
-
-        Raises:
-            SetupError: if the weights are missing or are not the file they should be.
-        """
-        check_weights(weights)
-        # rembg looks for a model only below this folder; with the file there, it has nothing to fetch.
-        os.environ["U2NET_HOME"] = str(weights.resolve().parent)
-        import onnxruntime
-        from rembg import new_session
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = threads
-        self._session = new_session(MODEL, sess_opts=options, providers=["CPUExecutionProvider"])
-
-    def mask(self, rgb: Pixels) -> Floats:
-        """A coarse mask f32[h, w], 0 to 1."""
-        predicted = self._session.predict(Image.fromarray(rgb))[0]
-        return shares(predicted)
+def cutout_recipe(model: SegmenterModel) -> str:
+    """What a creative's recipe says of its cut-out: the network, its weights, and the version of what follows."""
+    return f"{model.recipe}+{_REFINE_RECIPE}"
 
 
-def check_weights(weights: Path) -> None:
-    """See that ``weights`` is the model file it should be.
-
-    Raises:
-        SetupError: if it is missing, damaged or another model.
-    """
-    if not weights.is_file():
-        message = f"segmentation weights {weights} are missing: run 'make setup'"
-        raise SetupError(message)
-    digest = hashlib.md5(weights.read_bytes(), usedforsecurity=False).hexdigest()
-    if digest != MODEL_MD5 or weights.name != f"{MODEL}.onnx":
-        message = f"{weights} (md5 {digest}) is not {MODEL}.onnx (md5 {MODEL_MD5}): delete it and run 'make setup'"
-        raise SetupError(message)
+CUTOUT_RECIPE = cutout_recipe(U2NETP)
 
 
 def cut_out(photo: Photo, segmenter: Segmenter) -> CutOut:

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from contracts import InvalidInputError
+from generation.layout import ANCHORS
 from generation.prompt_template import Template, parse_template
 from generation.prompt_values import NEVER_SAID, odd_character
 from generation.prompt_words import MAX_WORDS, check_word, first_word
 
 MAX_PROMPT_CHARS = 1_000
+# A tag of this kind says where the product stands: "left" in a text need not mean that.
+ANCHOR = "anchor"
 TAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "surface": ("oak", "walnut", "marble", "concrete", "linen", "terrazzo", "slate", "sand", "grass", "tile"),
@@ -18,6 +21,7 @@ TAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "light": ("soft-morning", "golden-hour", "bright-noon", "cool-evening", "spotlight"),
         "mood": ("calm", "warm", "fresh", "dramatic", "playful"),
+        ANCHOR: ANCHORS,
     }
 )  # fmt: skip
 
@@ -106,7 +110,7 @@ def tags_said(text: str) -> dict[str, str]:
     return {
         kind: next(tag for tag in known if _says(text, tag))
         for kind, known in TAGS.items()
-        if any(_says(text, tag) for tag in known)
+        if kind != ANCHOR and any(_says(text, tag) for tag in known)
     }
 
 

@@ -14,14 +14,19 @@ from generation.prompt_resolve import usable
 
 
 def specs_of(
-    product: Product, image_sha256: str, prompts: Sequence[Prompt], placements: Sequence[Placement], backend: Backend
+    product: Product,
+    image_sha256: str,
+    prompts: Sequence[Prompt],
+    placements: Sequence[Placement],
+    backend: Backend,
+    cutout: str = CUTOUT_RECIPE,
 ) -> tuple[CreativeSpec, ...]:
     """All specs of a product, the original of each placement first; prompts that it cannot have are left out.
 
-    ``usable`` says which those are, and why.
+    ``usable`` says which those are, and why; ``cutout`` is the cut-out's recipe.
     """
     ready, _ = usable(prompts, product, backend)
-    painted = "+".join((CUTOUT_RECIPE, LAYOUT_RECIPE, backend.recipe, COMPOSITE_RECIPE, ENCODE_RECIPE))
+    painted = "+".join((cutout, LAYOUT_RECIPE, backend.recipe, COMPOSITE_RECIPE, ENCODE_RECIPE))
     untouched = "+".join((ORIGINAL_RECIPE, ENCODE_RECIPE))
     specs = []
     for slot in placements:
@@ -65,3 +70,8 @@ def prompt_of(spec: CreativeSpec) -> Prompt:
 def placement_of(spec: CreativeSpec) -> Placement:
     """The slot that a spec carries."""
     return Placement(spec.placement, spec.width, spec.height, safe=spec.safe, format=spec.format)
+
+
+def anchor_of(spec: CreativeSpec) -> str:
+    """Where in its slot a spec's prompt wants the product ("": by the slot's shape)."""
+    return dict(spec.tags).get("anchor", "")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from contracts import InvalidInputError
+from generation import SegmenterModel, segmenter_model
 
 IN_PROCESS, PRISM, FLINK = "in-process", "prism", "flink"
 RUNNERS = (IN_PROCESS, PRISM, FLINK)
@@ -18,6 +19,8 @@ class GenerateConfig:
     ``objects_uri`` is where pictures and manifest go (a folder or gs://), ``media_base_url`` where shoppers find
     them, ``redis_url`` the creative index ("" publishes nothing). ``only`` keeps products whose item id or
     category is named, and prompts whose arm is named, if any is; ``limit`` keeps the first products (0: all).
+    ``segmenter`` names the network (``generation.SEGMENTERS``) in the file ``weights``, whose checksum is
+    ``segmenter_checksum`` ("": the known one).
     ``gate`` are the quality gate's options (``generation.GateSettings``).
     ``workers`` is the number of processes; ``batch`` how many pictures a backend is asked for at once;
     ``rows_per_part`` how many pictures a manifest file holds, to a product's worth. Photos at addresses that are not
@@ -37,6 +40,9 @@ class GenerateConfig:
     media_base_url: str = ""
     redis_url: str = ""
     weights: str = ".backdrop/weights/u2netp.onnx"
+    segmenter: str = "u2netp"
+    segmenter_checksum: str = ""
+    allow_non_commercial: bool = False
     backend: str = "procedural"
     backend_options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     gate: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -70,6 +76,15 @@ class GenerateConfig:
             if getattr(self, name) < lowest:
                 message = f"{name} = {getattr(self, name)}: must be at least {lowest}"
                 raise InvalidInputError(message)
+
+    @property
+    def segmenter_model(self) -> SegmenterModel:
+        """The segmenter that is meant.
+
+        Raises:
+            InvalidInputError: if it is unknown, its checksum is, or its licence was not agreed to.
+        """
+        return segmenter_model(self.segmenter, self.segmenter_checksum, allow_non_commercial=self.allow_non_commercial)
 
     def to_json(self) -> str:
         """Write as JSON."""

@@ -105,7 +105,7 @@ def _run(
         return counts
     planned = sum(inputs.pictures(category) * number for category, number in products.items())
     if not config.dry_run:
-        check_weights(Path(config.weights))
+        check_weights(Path(config.weights), config.segmenter_model)
         _register(config, inputs, sorted(products))
         tell(Progress(0, planned, "rendering"))
     workers = 1 if config.dry_run and total <= _FEW else min(config.workers, total)
@@ -133,6 +133,7 @@ def _settings(
         placements=Path(config.placements).read_text(encoding="utf-8"),
         folder=str(Path(config.catalogue).parent.resolve()),
         weights=config.weights,
+        segmenter=config.segmenter_model,
         backend=config.backend,
         backend_options=dict(config.backend_options),
         gate=dict(config.gate),

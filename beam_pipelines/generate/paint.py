@@ -1,7 +1,6 @@
 """The model's stage: RunInference with a handler of our own, products in, finished pictures out, as bytes."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler
@@ -10,7 +9,7 @@ from apache_beam.utils import shared
 from beam_pipelines.generate.elements import Example, Painted
 from beam_pipelines.generate.lifeline import follow_parent
 from beam_pipelines.generate.manifest import ManifestRow
-from beam_pipelines.generate.settings import LazySegmenter, StageSettings
+from beam_pipelines.generate.settings import StageSettings
 from beam_pipelines.generate.tally import NAMESPACE, observe_seconds, timed
 from contracts import StoreError
 from generation import (
@@ -37,10 +36,8 @@ class Bench:
     def __init__(self, settings: StageSettings) -> None:
         """Open the store and the gate's models."""
         self.objects: ObjectStore = settings.objects()
-        segmenter = LazySegmenter(Path(settings.weights))
-        self.finisher = Finisher(
-            settings.attempts, settings.batch, open_gate(settings.gate, segmenter), observe_seconds
-        )
+        gate = open_gate(settings.gate, settings.open_segmenter())
+        self.finisher = Finisher(settings.attempts, settings.batch, gate, observe_seconds)
 
 
 class PictureHandler(ModelHandler[bytes, bytes, SteadyPainter]):

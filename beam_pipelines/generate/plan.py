@@ -38,11 +38,11 @@ class ProductPlan:
 
 
 def plan_product(
-    product: Product, image_sha256: str, inputs: Inputs, backend: Backend, existing: Existing
+    product: Product, image_sha256: str, inputs: Inputs, backend: Backend, cutout: str, existing: Existing
 ) -> ProductPlan:
-    """Plan a product whose photo has that hash."""
+    """Plan a product whose photo has that hash; ``cutout`` is the recipe of its cut-out."""
     prompts = inputs.prompts(product.category)
-    specs = specs_of(product, image_sha256, prompts, inputs.placements, backend)
+    specs = specs_of(product, image_sha256, prompts, inputs.placements, backend, cutout)
     states = existing.states([spec.creative_id for spec in specs])
     found = [spec for spec, state in zip(specs, states, strict=True) if state != MISSING]
     shown = [shown_of(spec) for spec, state in zip(specs, states, strict=True) if state == PASSED]

@@ -15,12 +15,11 @@ from beam_pipelines.generate.lifeline import follow_parent
 from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow
 from beam_pipelines.generate.photos import Found, PhotoSource
 from beam_pipelines.generate.plan import ProductPlan, count_plan, plan_product
-from beam_pipelines.generate.settings import Inputs, LazySegmenter, StageSettings
+from beam_pipelines.generate.settings import Inputs, StageSettings
 from beam_pipelines.generate.store import store_pictures
 from beam_pipelines.generate.tally import LEFT, count, tally, timed
 from contracts import BackdropError, InvalidInputError, Product, StoreError
 from generation import (
-    CUTOUT_RECIPE,
     Backend,
     FetchLimits,
     MaskError,
@@ -30,6 +29,7 @@ from generation import (
     Segmenter,
     cut_out,
     cutout_name,
+    cutout_recipe,
     decode_photo,
     encode_cutout,
     open_backend,
@@ -55,12 +55,13 @@ class ReadChunks(beam.DoFn):
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Plans products, many photos at once."""
+    """Plans products, many photos at once; ``recipe`` is that of their cut-outs."""
 
     photos: PhotoSource
     folder: Path
     inputs: Inputs
     backend: Backend
+    recipe: str
     existing: Existing
 
     @classmethod
@@ -72,6 +73,7 @@ class Planner:
             Path(settings.folder),
             settings.inputs(),
             open_backend(settings.backend, settings.backend_options),
+            cutout_recipe(settings.segmenter),
             open_existing(settings.plans(), settings.existing),
         )
 
@@ -86,7 +88,7 @@ class Planner:
                 yield item.product, found
                 continue
             with timed("plan"):
-                plan = plan_product(item.product, found.sha256, self.inputs, self.backend, self.existing)
+                plan = plan_product(item.product, found.sha256, self.inputs, self.backend, self.recipe, self.existing)
             count_plan(plan, item.product.category)
             yield item.product, (found, plan)
 
@@ -127,7 +129,7 @@ class Prepare(beam.DoFn):
         follow_parent()
         self._objects = self._settings.objects()
         self._planner = Planner.open(self._settings, self._objects)
-        self._segmenter: Segmenter = LazySegmenter(Path(self._settings.weights))
+        self._segmenter: Segmenter = self._settings.open_segmenter()
 
     def process(self, element: Sequence[bytes]) -> Iterator[Any]:
         """Plan some products, cut out those that need it."""
@@ -157,7 +159,7 @@ class Prepare(beam.DoFn):
 
     def _ready(self, product: Product, found: Found, plan: ProductPlan) -> Example:
         """Cut out and store what needs only the photo; the photo is read only if there is anything to do with it."""
-        path = f"cutouts/{found.sha256[:2]}/{cutout_name(found.sha256, CUTOUT_RECIPE)}"
+        path = f"cutouts/{found.sha256[:2]}/{cutout_name(found.sha256, self._planner.recipe)}"
         must_cut = bool(plan.painted) and not self._objects.exists(path)
         rows: tuple[ManifestRow, ...] = ()
         if must_cut or plan.originals:

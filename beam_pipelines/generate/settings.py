@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts import Placement, Prompt
-from generation import PromptBook, RembgSegmenter, Segmenter, read_placements, read_prompts
+from generation import PromptBook, RembgSegmenter, Segmenter, SegmenterModel, read_placements, read_prompts
 from generation.arrays import Floats, Pixels
 from stores import ObjectStore, open_objects
 
@@ -31,6 +31,7 @@ class StageSettings:
     placements: str
     folder: str
     weights: str
+    segmenter: SegmenterModel
     backend: str
     backend_options: Mapping[str, str]
     gate: Mapping[str, str]
@@ -44,6 +45,10 @@ class StageSettings:
     progress: str = ""
     shared: bool = False
     hints: Mapping[str, str] | None = None
+
+    def open_segmenter(self) -> Segmenter:
+        """What cuts products out; it is loaded when it is first asked."""
+        return LazySegmenter(Path(self.weights), self.segmenter)
 
     def objects(self) -> ObjectStore:
         """The store of pictures, manifest and cut-outs."""
@@ -82,13 +87,14 @@ class Inputs:
 class LazySegmenter:
     """A segmenter that is loaded when it is first asked: a run that finds all its cut-outs never does."""
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, model: SegmenterModel) -> None:
         """Load nothing yet."""
         self._weights = weights
+        self._model = model
         self._loaded: Segmenter | None = None
 
     def mask(self, rgb: Pixels) -> Floats:
         """A coarse mask f32[h, w], 0 to 1, of a photo u8[h, w, 3]."""
         if self._loaded is None:
-            self._loaded = RembgSegmenter(self._weights)
+            self._loaded = RembgSegmenter(self._weights, model=self._model)
         return self._loaded.mask(rgb)

@@ -10,6 +10,8 @@ from generation.procedural.materials import TextureBox
 from generation.procedural.picture import paint_background
 from generation.prompt_entry import TAGS, tags_said
 
+_PAINTED = ("surface", "scene", "light", "mood")
+
 
 class ProceduralBackend:
     """Paints from a prompt's tags; a tag that is missing is read from the prompt's words, else drawn from them."""
@@ -44,7 +46,7 @@ class ProceduralBackend:
 def tags_of(prompt: Prompt) -> dict[str, str]:
     """Surface, scene, light and mood of a prompt: its tags, else words of its text, else a hash of the text."""
     given = {**tags_said(prompt.text), **prompt.tags}
-    return {kind: given[kind] if kind in given else _drawn(kind, prompt.text) for kind in TAGS}
+    return {kind: given[kind] if kind in given else _drawn(kind, prompt.text) for kind in _PAINTED}
 
 
 def _drawn(kind: str, text: str) -> str:

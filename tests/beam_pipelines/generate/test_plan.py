@@ -43,7 +43,7 @@ def products(config: GenerateConfig) -> list[Product]:
 def plans(config: GenerateConfig, existing: Existing = NOTHING) -> list[ProductPlan]:
     inputs = Inputs(read_prompts(Path(config.prompts)), read_placements(Path(config.placements)), intake(config).arms)
     backend = ProceduralBackend()
-    return [plan_product(product, "ab" * 32, inputs, backend, existing) for product in products(config)]
+    return [plan_product(product, "ab" * 32, inputs, backend, "cut/1", existing) for product in products(config)]
 
 
 def missing(found: Sequence[ProductPlan]) -> list[CreativeSpec]:

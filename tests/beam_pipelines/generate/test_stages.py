@@ -18,7 +18,7 @@ from beam_pipelines.generate.prepare import DEAD, SETTLED, Prepare
 from beam_pipelines.generate.settings import StageSettings
 from beam_pipelines.generate.store import StorePictures
 from contracts import Product, StoreError
-from generation import LIMITS, ProceduralBackend, RenderRequest, Segmenter, SteadyPainter
+from generation import LIMITS, U2NETP, ProceduralBackend, RenderRequest, Segmenter, SteadyPainter
 from generation.arrays import Floats, Pixels
 from generation.recut import RECUT_LIMITS
 from stores import FileObjectStore
@@ -57,6 +57,7 @@ def settings(tmp_path: Path) -> StageSettings:
         placements=SLOTS,
         folder=str(tmp_path),
         weights="",
+        segmenter=U2NETP,
         backend="procedural",
         backend_options={},
         gate={},
@@ -119,7 +120,7 @@ def test_a_store_that_fails_is_not_the_products_fault(settings: StageSettings, t
 
 
 def test_every_number_of_the_gate_is_in_the_manifest(settings: StageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("beam_pipelines.generate.paint.LazySegmenter", lambda _: BackdropSegmenter())
+    monkeypatch.setattr(StageSettings, "open_segmenter", lambda _: BackdropSegmenter())
     painted = paint(replace(settings, gate={"recut": "yes"}), one_example(settings), SteadyPainter(ProceduralBackend()))
     assert len(painted.made) == 4
     assert all(set(json.loads(row.numbers)) == {*LIMITS, *RECUT_LIMITS} for row in painted.made)
