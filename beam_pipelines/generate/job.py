@@ -5,9 +5,10 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from beam_pipelines.generate.config import GenerateConfig, GenerateReport, PlanCounts, Progress
+from beam_pipelines.generate.config import IN_PROCESS, GenerateConfig, GenerateReport, PlanCounts, Progress
 from beam_pipelines.generate.existing import gather, write_existing
 from beam_pipelines.generate.intake import Chunk, Intake
 from beam_pipelines.generate.photos import PhotoSource
@@ -50,6 +51,9 @@ def run_job(config: GenerateConfig, tell: Tell, folder: Path | None = None) -> G
             prepare_tally(Path(name))
             return run_job(config, tell, Path(name))
     tell(Progress(0, 0, "planning"))
+    if config.dry_run:
+        # Nothing is made: this machine does, and nothing need be carried to others.
+        config = replace(config, runner=IN_PROCESS, runner_options=())
     with _plans(config, folder) as (plans, uri, prefix):
         objects = open_objects(config.objects_uri, config.media_base_url)
         # Refused here, what cannot be used is one sentence, not a failed job.
@@ -66,7 +70,7 @@ def run_job(config: GenerateConfig, tell: Tell, folder: Path | None = None) -> G
             plans,
             prefix,
             letters=None if config.dry_run else objects,
-            carried=carried if config.runner_options and not config.dry_run else None,
+            carried=carried if config.runner_options else None,
         )
         chunks = tuple(intake.chunks())
         existing = write_existing(gather(objects), plans, prefix)

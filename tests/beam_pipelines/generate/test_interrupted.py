@@ -141,7 +141,7 @@ def test_workers_elsewhere_need_nothing_of_this_machines_disk(tmp_path: Path, bu
     here = run_job(plain, lambda _: None)
     flags = ("--runner=FnApiRunner", "--direct_running_mode=in_memory")
     config = replace(plain, objects_uri="gs://shop/backdrop", runner_options=flags, chunk=2)
-    dry = run_job(replace(config, dry_run=True), lambda _: None)
+    dry = run_job(replace(config, dry_run=True, runner_options=("--runner=DataflowRunner",)), lambda _: None)
     assert dry.counts == here.counts
     assert not bucket.objects
     assert run_job(config, lambda _: None) == here
