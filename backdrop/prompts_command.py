@@ -13,7 +13,7 @@ from contracts import InvalidInputError, Product, Prompt
 prompts = typer.Typer(help="Write, review and check the prompts of the prompt file.", no_args_is_help=True)
 
 PromptFile = Annotated[
-    Path | None, typer.Option("--prompts", help="The prompt file [default: generate.prompts]", show_default=False)
+    Path | None, typer.Option("--prompts", help="The prompt file (default: that of the settings)", show_default=False)
 ]
 ModelFolder = Annotated[
     Path | None, typer.Option(help="Diffusion model whose tokenizer counts tokens.", show_default=False)
@@ -109,7 +109,7 @@ def draft(
 def freeze(
     drafts: Annotated[Path, typer.Argument(help="A reviewed draft file.")],
     into: Annotated[
-        Path | None, typer.Option(help="The prompt file [default: generate.prompts]", show_default=False)
+        Path | None, typer.Option(help="The prompt file (default: that of the settings)", show_default=False)
     ] = None,
     home: Home = None,
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from contracts import InvalidInputError, Product, Prompt
 from generation.catalogue import DeadRow
-from generation.prompt_entry import ANCHOR, TAGS
+from generation.prompt_entry import PAINTED
 from generation.prompt_errors import PromptError
 from generation.prompt_resolve import resolved
 from generation.prompt_template import parse_template
@@ -70,7 +70,7 @@ def _checked(prompt: Prompt, budget: TokenBudget | None, refused: Mapping[str, i
     ready = replace(prompt, text=text.plain, negative=negative.plain)
     tokens = None if budget is None else (budget.count(ready.text), budget.count(ready.negative))
     needs = sorted({field.name for field in (*text.fields, *negative.fields) if field.default is None})
-    missing = [kind for kind in TAGS if kind != ANCHOR and kind not in prompt.tags]
+    missing = [kind for kind in PAINTED if kind not in prompt.tags]
     warnings = [f"{reason}: {count} products" for reason, count in sorted(refused.items())]
     broken = False
     try:

@@ -10,8 +10,8 @@ from generation.prompt_values import NEVER_SAID, odd_character
 from generation.prompt_words import MAX_WORDS, check_word, first_word
 
 MAX_PROMPT_CHARS = 1_000
-# A tag of this kind says where the product stands: "left" in a text need not mean that.
-ANCHOR = "anchor"
+# The kinds of tags that say what is painted.
+PAINTED = ("surface", "scene", "light", "mood")
 TAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "surface": ("oak", "walnut", "marble", "concrete", "linen", "terrazzo", "slate", "sand", "grass", "tile"),
@@ -21,7 +21,7 @@ TAGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "light": ("soft-morning", "golden-hour", "bright-noon", "cool-evening", "spotlight"),
         "mood": ("calm", "warm", "fresh", "dramatic", "playful"),
-        ANCHOR: ANCHORS,
+        "anchor": ANCHORS,
     }
 )  # fmt: skip
 
@@ -106,12 +106,9 @@ def check_tag(where: str, kind: str, tag: object) -> None:
 
 
 def tags_said(text: str) -> dict[str, str]:
-    """Of each kind the first tag whose words a text says."""
-    return {
-        kind: next(tag for tag in known if _says(text, tag))
-        for kind, known in TAGS.items()
-        if kind != ANCHOR and any(_says(text, tag) for tag in known)
-    }
+    """Of each kind that is painted the first tag whose words a text says."""
+    found = {kind: [tag for tag in TAGS[kind] if _says(text, tag)] for kind in PAINTED}
+    return {kind: said[0] for kind, said in found.items() if said}
 
 
 def product_words(where: str, value: object) -> tuple[str, ...]:

@@ -8,9 +8,7 @@ from generation.arrays import Pixels
 from generation.backend import RenderRequest
 from generation.procedural.materials import TextureBox
 from generation.procedural.picture import paint_background
-from generation.prompt_entry import TAGS, tags_said
-
-_PAINTED = ("surface", "scene", "light", "mood")
+from generation.prompt_entry import PAINTED, TAGS, tags_said
 
 
 class ProceduralBackend:
@@ -46,7 +44,7 @@ class ProceduralBackend:
 def tags_of(prompt: Prompt) -> dict[str, str]:
     """Surface, scene, light and mood of a prompt: its tags, else words of its text, else a hash of the text."""
     given = {**tags_said(prompt.text), **prompt.tags}
-    return {kind: given[kind] if kind in given else _drawn(kind, prompt.text) for kind in _PAINTED}
+    return {kind: given[kind] if kind in given else _drawn(kind, prompt.text) for kind in PAINTED}
 
 
 def _drawn(kind: str, text: str) -> str:

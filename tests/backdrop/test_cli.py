@@ -48,6 +48,7 @@ COMMANDS = (
     "tune",
     "dead-letters",
     "keys",
+    "prompts",
 )
 PATIENCE_S = 60.0
 
