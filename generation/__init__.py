@@ -7,7 +7,7 @@ from generation.composite import ProductChangedError, composite, require_unchang
 from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Renderer
 from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
-from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
+from generation.encode import FILE_FORMATS, FileFormat, encode, encode_jpeg, file_format
 from generation.fetch import FetchLimits, PhotoFetcher
 from generation.gate import Gate, open_gate
 from generation.gate_settings import GateSettings
@@ -23,10 +23,9 @@ from generation.quality import LIMITS, Verdict, judge_picture
 from generation.specs import placement_of, prompt_of, specs_of
 
 __all__ = [
-    "CONTENT_TYPE",
+    "FILE_FORMATS",
     "LIMITS",
     "MAX_PHOTO_BYTES",
-    "SUFFIX",
     "TAGS",
     "Backend",
     "Catalogue",
@@ -34,6 +33,7 @@ __all__ = [
     "CutOut",
     "DeadRow",
     "FetchLimits",
+    "FileFormat",
     "Gate",
     "GateSettings",
     "MaskError",
@@ -57,7 +57,9 @@ __all__ = [
     "cut_out",
     "decode_photo",
     "decontaminate",
+    "encode",
     "encode_jpeg",
+    "file_format",
     "frame_for",
     "iter_catalogue",
     "judge_picture",

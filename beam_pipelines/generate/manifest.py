@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts import CreativeSpec, keys, seed_of
-from generation import SUFFIX, Creative
+from generation import Creative, file_format
 from stores import ObjectStore
 
 MANIFEST_PREFIX = "manifest/"
@@ -100,7 +100,7 @@ class DeadLetterRow:
 
 def path_of(spec: CreativeSpec) -> str:
     """Object path of a spec's picture."""
-    return keys.creative_object(spec.creative_id, SUFFIX)
+    return keys.creative_object(spec.creative_id, file_format(spec.format).suffix)
 
 
 def write_part(objects: ObjectStore, rows: Sequence[ManifestRow]) -> str:
