@@ -9,8 +9,8 @@ import pytest
 
 from beam_pipelines.generate import gallery_of
 from beam_pipelines.generate.manifest import ManifestRow, path_of, write_part
-from contracts import InvalidInputError, Prompt
-from generation import Creative, ProceduralBackend, Verdict, encode_jpeg, specs_of
+from contracts import InvalidInputError, Placement, Prompt
+from generation import FILE_FORMATS, Creative, ProceduralBackend, Verdict, encode, encode_jpeg, specs_of
 from stores import FileObjectStore
 from tests.generation.studio import PROMPTS, SLOTS, photo_pixels, product
 
@@ -169,6 +169,27 @@ def test_linked_pages_hold_no_pictures(tmp_path: Path) -> None:
     page = gallery_of(objects, link="objects/")
     assert "data:image" not in page
     assert f'"source":"objects/{row.path}"' in page
+
+
+@needs_browser
+def test_linked_pictures_are_loaded_from_beside_the_page(tmp_path: Path) -> None:
+    row = fill(FileObjectStore(tmp_path / "objects"))[0]
+    page = dom(gallery_of(FileObjectStore(tmp_path / "objects"), link="objects"), tmp_path, f"open={row.creative_id}")
+    assert f'src="objects/{row.path}"' in page
+
+
+@pytest.mark.parametrize("name", FILE_FORMATS)
+def test_pictures_of_every_format_are_shown(tmp_path: Path, name: str) -> None:
+    objects = FileObjectStore(tmp_path)
+    slot = Placement("tile", 160, 160, format=name)
+    spec = specs_of(product(), "ab" * 32, PROMPTS, [slot], ProceduralBackend())[1]
+    data = encode(photo_pixels(160, 160), name)
+    objects.put_if_absent(path_of(spec), data)
+    write_part(objects, [ManifestRow.of(Creative(spec, data, GOOD, 0))])
+    pictures = data_of(gallery_of(objects))["pictures"]
+    assert isinstance(pictures, list)
+    assert [picture["problem"] for picture in pictures] == [""]
+    assert pictures[0]["source"].startswith("data:image/webp;base64,")
 
 
 def test_a_picture_that_is_gone_or_damaged_is_named(tmp_path: Path) -> None:
