@@ -8,7 +8,7 @@ from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Failure, Finisher, Renderer, Wanted, originals, placed_once
 from generation.cutout import CutOut, MaskError, Segmenter, cut_out, cutout_recipe
 from generation.cutout_file import cutout_name, decode_cutout, encode_cutout
-from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
+from generation.encode import FILE_FORMATS, FileFormat, encode, encode_jpeg, file_format
 from generation.fetch import FetchLimits, PhotoFetcher
 from generation.gate import Gate, open_gate
 from generation.gate_settings import GateSettings
@@ -34,11 +34,10 @@ from generation.token_budget import TokenBudget
 
 __all__ = [
     "ANCHORS",
-    "CONTENT_TYPE",
+    "FILE_FORMATS",
     "LIMITS",
     "MAX_PHOTO_BYTES",
     "SEGMENTERS",
-    "SUFFIX",
     "TAGS",
     "U2NETP",
     "Backend",
@@ -51,6 +50,7 @@ __all__ = [
     "Drafts",
     "Failure",
     "FetchLimits",
+    "FileFormat",
     "Finisher",
     "Gate",
     "GateSettings",
@@ -89,8 +89,10 @@ __all__ = [
     "decode_photo",
     "decontaminate",
     "draft_prompts",
+    "encode",
     "encode_cutout",
     "encode_jpeg",
+    "file_format",
     "frame_for",
     "freeze",
     "iter_catalogue",

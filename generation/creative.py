@@ -11,7 +11,7 @@ from generation.arrays import Pixels
 from generation.backend import Backend, RenderRequest
 from generation.composite import composite
 from generation.cutout import CutOut
-from generation.encode import encode_jpeg
+from generation.encode import encode
 from generation.gate import Gate
 from generation.layout import Placed, place
 from generation.original import original_picture
@@ -111,7 +111,7 @@ class Finisher:
             if not verdict.passed and attempt < self.attempts - 1:
                 return None
             with self._timed("encode"):
-                return Creative(wanted.spec, encode_jpeg(picture), verdict, attempt)
+                return Creative(wanted.spec, encode(picture, wanted.spec.format), verdict, attempt)
         except Exception as error:
             # Whatever a model or an image library makes of one picture must not cost the others theirs.
             failure = PaintError.of(error)
@@ -156,7 +156,7 @@ class Renderer:
 def originals(photo: Photo, specs: Sequence[CreativeSpec]) -> Iterator[Creative]:
     """The untouched photo for each spec of the arm ``original``."""
     for spec in specs:
-        yield Creative(spec, encode_jpeg(original_picture(photo, placement_of(spec))), _UNJUDGED, 0)
+        yield Creative(spec, encode(original_picture(photo, placement_of(spec)), spec.format), _UNJUDGED, 0)
 
 
 def placed_once(cutout: CutOut, specs: Sequence[CreativeSpec]) -> list[Wanted]:

@@ -12,10 +12,9 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_pipelines.generate.elements import Done, Painted
-from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow, write_dead, write_part
+from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow, content_type_of, write_dead, write_part
 from beam_pipelines.generate.settings import StageSettings
 from beam_pipelines.generate.tally import LEFT, MADE, count, observe, tally, timed
-from generation import CONTENT_TYPE
 from stores import ObjectStore
 
 DEAD, ROWS = "dead", "rows"
@@ -31,8 +30,13 @@ def store_pictures(
     Raises:
         StoreError: if the object store fails.
     """
+
+    def put(each: tuple[ManifestRow, bytes]) -> bool:
+        row, data = each
+        return objects.put_if_absent(row.path, data, content_type_of(row))
+
     with timed("store"), ThreadPoolExecutor(_WRITES_AT_ONCE) as threads:
-        fresh = list(threads.map(lambda each: objects.put_if_absent(each[0].path, each[1], CONTENT_TYPE), made))
+        fresh = list(threads.map(put, made))
     count("made", sum(fresh))
     count("existed", len(fresh) - sum(fresh))
     for row, data in made:
