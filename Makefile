@@ -46,8 +46,8 @@ demo-runs: setup ## run the demo on ten seeds, about 40 minutes, and write docs/
 test: setup-test ## run the whole test suite (ARGS="-k name -x")
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-flink: setup-test setup-flink ## run the learner's end-to-end test on Flink (ARGS="-s")
-	@$(BIN)/python -m pytest --runner flink tests/beam_pipelines/learn/test_learner_on_runner.py $(ARGS)
+test-flink: setup-test setup-flink ## run the end-to-end tests of learner and generation on Flink (ARGS="-s")
+	@$(BIN)/python -m pytest --runner flink tests/beam_pipelines/learn/test_learner_on_runner.py tests/beam_pipelines/generate/test_on_runner.py $(ARGS)
 
 check: setup-test ## ruff, mypy --strict and the import rules; fails on any violation
 	$(BIN)/ruff check .

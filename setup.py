@@ -50,6 +50,7 @@ TEST = [
     *GCP,
     *CLIENT,
     "hypothesis>=6.140",
+    "onnx>=1.20",
     "openapi-spec-validator>=0.9",
     "pytest>=9",
     "pytest-asyncio>=1.3",

@@ -12,11 +12,13 @@ import typer
 from backdrop import doctor as doctor_module
 from backdrop import features_command, lineage_commands, wiring
 from backdrop.evaluate_command import evaluate
+from backdrop.gallery_command import gallery
 from backdrop.key_commands import keys
 from backdrop.logging import configure_logging
 from backdrop.model_commands import register
 from backdrop.options import Home, LineageId, RedisUrl
 from backdrop.options import read_settings as _settings
+from backdrop.prompts_command import prompts
 from backdrop.replay_command import replay
 from backdrop.shadow_command import shadow
 from backdrop.version import __version__
@@ -178,6 +180,7 @@ def verify(lineage: LineageId = None, home: Home = None, redis_url: RedisUrl = N
     raise typer.Exit(0 if identity.identical else 1)
 
 
+app.command()(gallery)
 app.command()(evaluate)
 app.command()(replay)
 app.command("warm-start")(warm_start)
@@ -260,3 +263,4 @@ def demo(
 
 register(app)
 app.add_typer(keys, name="keys")
+app.add_typer(prompts, name="prompts")

@@ -329,7 +329,9 @@ def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dr
     from beam_pipelines.generate import GenerateConfig
 
     generate = settings.generate
-    options = {} if generate.model_folder is None else {"model": str(generate.model_folder)}
+    model = {} if generate.model_folder is None else {"model": str(generate.model_folder)}
+    paths = {"prism": find_prism, "flink": find_flink}
+    find = None if generate.runner_options else paths.get(generate.runner)
     return GenerateConfig(
         catalogue=str(generate.catalogue),
         prompts=str(generate.prompts),
@@ -337,11 +339,21 @@ def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dr
         objects_uri=settings.objects_location,
         media_base_url=settings.media_url,
         redis_url=settings.redis_url,
-        weights=str(settings.weights / "u2netp.onnx"),
+        weights=str(generate.segmenter_weights or settings.weights / f"{generate.segmenter}.onnx"),
+        segmenter=generate.segmenter,
+        segmenter_checksum=generate.segmenter_checksum,
+        allow_non_commercial=generate.allow_non_commercial,
         backend=generate.backend,
-        backend_options=options,
+        backend_options={**generate.backend_options, **model},
         gate=generate.gate,
         workers=generate.workers,
+        batch=generate.batch,
+        runner=generate.runner,
+        runner_path="" if find is None else find(settings.tools),
+        runner_options=generate.runner_options,
+        wave=generate.wave_chunks,
+        min_ram=generate.min_ram,
+        accelerator=generate.accelerator,
         private_hosts=generate.private_hosts,
         limit=limit,
         only=only,

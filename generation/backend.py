@@ -34,6 +34,14 @@ class Backend(Protocol):
         """Version and every setting that changes its pictures: part of a creative's id."""
         ...
 
+    def check(self, prompt: Prompt) -> None:
+        """Refuse a prompt (placeholders filled) that the backend could not take whole: none is ever cut.
+
+        Raises:
+            PromptError: ``prompt_too_long``, saying its length and the limit.
+        """
+        ...
+
     def render(self, requests: Sequence[RenderRequest]) -> list[Pixels]:
         """Backgrounds u8[h, w, 3], each of its request's slot size, in order. The product is pasted on later."""
         ...

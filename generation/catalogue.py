@@ -9,8 +9,10 @@ from pathlib import Path
 
 from contracts import InvalidInputError, Product, check_name
 from generation.feeds import CATEGORY_COLUMNS, BadRow, Row, read_rows
+from generation.prompt_values import NEVER_SAID, attributes_of
 
 MAX_TEXT = 10_000
+_TAKEN = NEVER_SAID | {"title", "category", "description", "brand"}
 # "149", "149.00 EUR", "EUR 1,149.00": what product feeds hold.
 _PRICE = re.compile(r"(?:[A-Z]{3} ?)?(\d+|\d{1,3}(?:,\d{3})+)(\.\d+)?(?: ?[A-Z]{3})?")
 
@@ -100,7 +102,16 @@ def _product(row: Row, item: str, seen: Collection[str], categories: Collection[
     if not uri:
         message = "image_uri is empty: give the photo's path or URI"
         raise _RowError(message, "no_image")
-    return Product(item, category, title, _text(row, "description"), _price(row.get("price")), _text(row, "brand"), uri)
+    return Product(
+        item,
+        category,
+        title,
+        _text(row, "description"),
+        _price(row.get("price")),
+        _text(row, "brand"),
+        uri,
+        attributes_of(row, _TAKEN),
+    )
 
 
 def _plain(row: Row, name: str) -> str:

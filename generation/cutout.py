@@ -1,26 +1,29 @@
-"""Cut the product out of its photo: an existing alpha channel as it is, else rembg's U²-Netp, refined and judged."""
+"""Cut the product out of its photo: an existing alpha channel as it is, else a segmenter's mask, refined and judged."""
 
-import hashlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
-from contracts import InvalidInputError, SetupError
+from contracts import InvalidInputError
 from generation.arrays import Floats, Pixels, shares
+from generation.backdrop import seen_through, supported
 from generation.matte import decontaminate, refine
 from generation.photo import Photo
+from generation.segmenter import U2NETP, SegmenterModel
 
-MODEL = "u2netp"
-MODEL_MD5 = "8e83ca70e441ab06c318d82300c84806"
-CUTOUT_RECIPE = f"{MODEL}+refine/1"
+_REFINE_RECIPE = "refine/2"
 _WORKING_SIDE = 1_280
 _MIN_COVER, _MAX_COVER = 0.01, 0.92
 _MAX_BORDER = 0.25
 _MAX_UNSURE = 0.25
+_MAX_SIDE = 0.85
+_MAX_APART = 0.30
+_LARGE = 0.25
+_COARSE_SIDE = 256
+_MAX_SEEN_THROUGH = 0.35
 _OPEN = 0.05
 _EVEN = 0.5
 _UNSURE = (0.2, 0.8)
@@ -56,57 +59,28 @@ class MaskError(InvalidInputError):
         self.reason = reason
 
 
-class RembgSegmenter:
-    """rembg with the U²-Netp weights in a file on this machine; never downloads."""
-
-    def __init__(self, weights: Path, threads: int = 1) -> None:
-        """Load the model.
-
-        Raises:
-            SetupError: if the weights are missing or are not the file they should be.
-        """
-        check_weights(weights)
-        # rembg looks for a model only below this folder; with the file there, it has nothing to fetch.
-        os.environ["U2NET_HOME"] = str(weights.resolve().parent)
-        import onnxruntime
-        from rembg import new_session
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = threads
-        self._session = new_session(MODEL, sess_opts=options, providers=["CPUExecutionProvider"])
-
-    def mask(self, rgb: Pixels) -> Floats:
-        """A coarse mask f32[h, w], 0 to 1."""
-        predicted = self._session.predict(Image.fromarray(rgb))[0]
-        return shares(predicted)
+def cutout_recipe(model: SegmenterModel) -> str:
+    """What a creative's recipe says of its cut-out: the network, its weights, and the version of what follows."""
+    return f"{model.recipe}+{_REFINE_RECIPE}"
 
 
-def check_weights(weights: Path) -> None:
-    """See that ``weights`` is the model file it should be.
-
-    Raises:
-        SetupError: if it is missing, damaged or another model.
-    """
-    if not weights.is_file():
-        message = f"segmentation weights {weights} are missing: run 'make setup'"
-        raise SetupError(message)
-    digest = hashlib.md5(weights.read_bytes(), usedforsecurity=False).hexdigest()
-    if digest != MODEL_MD5 or weights.name != f"{MODEL}.onnx":
-        message = f"{weights} (md5 {digest}) is not {MODEL}.onnx (md5 {MODEL_MD5}): delete it and run 'make setup'"
-        raise SetupError(message)
+CUTOUT_RECIPE = cutout_recipe(U2NETP)
 
 
 def cut_out(photo: Photo, segmenter: Segmenter) -> CutOut:
     """Cut out, judge, refine and crop; large photos are worked on at ``_WORKING_SIDE`` pixels.
 
     Raises:
-        MaskError: ``mask_empty``, ``mask_full``, ``touches_border`` or ``mask_unsure``.
+        MaskError: ``mask_empty``, ``mask_full``, ``touches_border``, ``several_objects``, ``mask_unsure`` or
+            ``see_through``.
     """
     rgb, alpha = _at_working_size(photo)
     if alpha is None:
         mask = segmenter.mask(rgb)
+        mask = supported(rgb, mask)
         judge(mask)
         alpha = refine(rgb, mask)
+        _refuse_glass(rgb, alpha)
         clean = decontaminate(rgb, alpha)
     else:
         judge(alpha, own=True)
@@ -137,10 +111,44 @@ def judge(mask: Floats, *, own: bool = False) -> None:
     if touching > _MAX_BORDER:
         message = f"the product touches {touching:.0%} of the photo's border, the limit is {_MAX_BORDER:.0%}: it is cut"
         raise MaskError(message, "touches_border")
+    sides = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
+    name, cut = max(((name, float((side > _EVEN).mean())) for name, side in sides.items()), key=lambda each: each[1])
+    if cut > _MAX_SIDE:
+        message = f"the product touches {cut:.0%} of the photo's {name} side, the limit is {_MAX_SIDE:.0%}: it is cut"
+        raise MaskError(message, "touches_border")
+    away = apart(mask)
+    if away > _MAX_APART:
+        message = f"another object is {away:.2f} product sizes away, the limit is {_MAX_APART}: show one product"
+        raise MaskError(message, "several_objects")
     unsure = float(((mask > _UNSURE[0]) & (mask < _UNSURE[1])).mean()) / cover
     if unsure > _MAX_UNSURE:
         message = f"the mask is unsure on {unsure:.0%} of the product's area, the limit is {_MAX_UNSURE:.0%}"
         raise MaskError(message, "mask_unsure")
+
+
+def apart(mask: Floats) -> float:
+    """How far a mask's farthest large part lies from its largest, in square roots of that one's area (0: one part)."""
+    step = -(-max(mask.shape) // _COARSE_SIDE)
+    labels, count = ndimage.label(mask[::step, ::step] > _EVEN)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    if count < 2:  # noqa: PLR2004
+        return 0.0
+    first = int(sizes.argmax()) + 1
+    large = [number for number in range(1, count + 1) if number != first and sizes[number - 1] >= _LARGE * sizes.max()]
+    if not large:
+        return 0.0
+    away = ndimage.distance_transform_edt(labels != first) / np.sqrt(sizes.max())
+    return max(float(away[labels == number].min()) for number in large)
+
+
+def _refuse_glass(rgb: Pixels, alpha: Floats) -> None:
+    share = seen_through(rgb, alpha)
+    if share > _MAX_SEEN_THROUGH:
+        message = (
+            f"the backdrop shows through {share:.0%} of the product, the limit is {_MAX_SEEN_THROUGH:.0%}: "
+            "give a photo with an alpha channel"
+        )
+        raise MaskError(message, "see_through")
 
 
 def border_colour(rgb: Pixels) -> tuple[int, int, int]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from contracts import SetupError
+from contracts import Prompt, SetupError
 from generation.arrays import Pixels
 from generation.backend import RenderRequest
 from generation.diffusion_settings import DiffusionSettings
 from generation.layout import Placed
+from generation.token_budget import TokenBudget
 
 if TYPE_CHECKING:
     from generation.diffusion_painter import Painter, Stand
@@ -51,6 +52,7 @@ class DiffusersBackend:
         self._settings = settings
         self._load = load
         self._digest = _model_digest(folder)
+        self._budget = TokenBudget(folder)
         self._painter: Painter | None = None
         self._lock = threading.Lock()
 
@@ -65,11 +67,27 @@ class DiffusersBackend:
         shown = {k: v for k, v in asdict(self._settings).items() if k not in _NOT_THE_PICTURE}
         return f"diffusers/2({self._digest};{';'.join(f'{k}={v}' for k, v in sorted(shown.items()))})"
 
+    def check(self, prompt: Prompt) -> None:
+        """Refuse a prompt of more tokens than the model's text encoder takes; the model is not loaded for it.
+
+        Raises:
+            PromptError: ``prompt_too_long``, saying its length and the limit.
+            SetupError: if the model's tokenizer cannot be read.
+        """
+        # Without guidance the negative is not encoded.
+        self._budget.check(prompt, negative=self._settings.guidance > 1)
+
     def render(self, requests: Sequence[RenderRequest]) -> list[Pixels]:
-        """Backgrounds u8[h, w, 3], in order; requests of one size are painted together."""
+        """Backgrounds u8[h, w, 3], in order; requests of one size are painted together.
+
+        Raises:
+            PromptError: if a prompt is too long to be painted whole.
+        """
         if not requests:
             return []
         with self._lock:
+            for request in requests:
+                self.check(request.prompt)
             if self._painter is None:
                 self._painter = _open_painter(self._settings, self._load)
             return self._rendered(requests, self._painter)

@@ -17,6 +17,7 @@ _EVEN = 0.5
 _DARKEST_SHADE = 0.5
 _REACH = 0.006
 _TINY = 1e-4
+_LARGE = 40_000
 
 
 def refine(rgb: Pixels, mask: Floats) -> Floats:
@@ -39,27 +40,27 @@ def _refined(rgb: Pixels, mask: Floats, reach: int) -> Floats:
     outside = shrunk(mask < _SURE_OUTSIDE, 2 * reach)
     if not inside.any() or not outside.any():
         return mask
-    plate = _backdrop(photo, outside)
+    plate = backdrop_surface(photo, outside)
     plain = float(np.median(np.abs(photo - plate)[outside])) < _PLAIN_LIMIT
     if plain:
         # Gaps inside the product hold no sure backdrop: take what looks like it and the mask does not claim.
-        outside |= shrunk((mask < _UNLIKELY) & (_difference(photo, plate, plate) < _SAME), 1)
+        outside |= shrunk((mask < _UNLIKELY) & (difference_to(photo, plate, plate) < _SAME), 1)
     behind = fill(photo, outside)
     nearby = grown(mask > _EVEN, 6 * reach)
-    allowed = _smooth(0.02, 0.35, mask)
+    allowed = smooth_step(0.02, 0.35, mask)
     if plain:
         # Averaging grew these parts by a pixel and their own edge is soft: take two off, the colour line decides there.
-        other = shrunk(_soft3(_difference(photo, behind, np.maximum(plate, behind))) > _OTHER, 2) & nearby
+        other = shrunk(soft3(difference_to(photo, behind, np.maximum(plate, behind))) > _OTHER, 2) & nearby
         inside |= other
         allowed = np.maximum(allowed, f32(grown(other, 3)))
     product = fill(photo, inside)
     line = product - behind
     length = (line * line).sum(-1)
     share = (((photo - behind) * line).sum(-1) / (length + _TINY)).clip(0, 1)
-    trust = _smooth(0.06, 0.14, np.sqrt(length))
-    sharp = _smooth(0.2, 0.8, mask)
+    trust = smooth_step(0.06, 0.14, np.sqrt(length))
+    sharp = smooth_step(0.2, 0.8, mask)
     alpha = sharp + trust * (np.minimum(share, allowed) - sharp)
-    alpha = np.maximum(alpha, _smooth(0.7, 0.93, mask))
+    alpha = np.maximum(alpha, smooth_step(0.7, 0.93, mask))
     alpha = np.where(inside, 1.0, np.where(outside & ~nearby, 0.0, alpha))
     return _solid_ends(alpha.astype(np.float32))
 
@@ -86,7 +87,7 @@ def _cleaned(rgb: Pixels, alpha: Floats) -> Pixels:
     behind, product = fill(photo, clear), fill(photo, core if core.any() else opaque)
     a = alpha[..., None]
     solved = ((photo - (1 - a) * behind) / np.maximum(a, 0.05)).clip(0, 1)
-    weight = _smooth(0.5, 1.0, alpha)[..., None]
+    weight = smooth_step(0.5, 1.0, alpha)[..., None]
     clean = product + weight * (solved - product)
     kept = np.where(opaque[..., None], photo, clean)
     return (kept * 255 + 0.5).clip(0, 255).astype(np.uint8)
@@ -124,7 +125,7 @@ def _doubled(sheet: Floats, size: tuple[int, ...]) -> Floats:
     return np.stack(planes, axis=-1)[:height, :width]
 
 
-def _difference(photo: Floats, behind: Floats, brightest: Floats) -> Floats:
+def difference_to(photo: Floats, behind: Floats, brightest: Floats) -> Floats:
     """How far a pixel is from its backdrop in a way no shadow explains: hue, brighter than all, or very dark."""
     norm = (behind * behind).sum(-1) + _TINY
     factor = (photo * behind).sum(-1) / norm
@@ -135,7 +136,7 @@ def _difference(photo: Floats, behind: Floats, brightest: Floats) -> Floats:
     return result
 
 
-def _backdrop(photo: Floats, outside: NDArray[np.bool_]) -> Floats:
+def backdrop_surface(photo: Floats, outside: NDArray[np.bool_]) -> Floats:
     """The unshaded backdrop: a quadratic surface a channel, fitted to its brighter clear pixels."""
     height, width = outside.shape
     y, x = (np.arange(n, dtype=np.float32) / n - 0.5 for n in (height, width))
@@ -146,7 +147,7 @@ def _backdrop(photo: Floats, outside: NDArray[np.bool_]) -> Floats:
     kept = outside.copy()
     plate = photo
     for _ in range(2):
-        rows = np.flatnonzero(kept)[::37]
+        rows = np.flatnonzero(kept)[:: 37 if kept.size > _LARGE else 1]
         solved = np.linalg.lstsq(basis.reshape(-1, len(terms))[rows], photo.reshape(-1, 3)[rows], rcond=None)[0]
         plate = basis @ solved.astype(np.float32)
         kept = outside & (photo.sum(-1) > plate.sum(-1) - 0.03)
@@ -164,7 +165,7 @@ def _around(shape: NDArray[np.bool_], margin: float) -> tuple[slice, slice]:
     )
 
 
-def _soft3(field: Floats) -> Floats:
+def soft3(field: Floats) -> Floats:
     """Mean over 3 × 3: the chroma noise of JPEG is not the product."""
     padded = np.pad(field, 1, mode="edge")
     rows = padded[:-2] + padded[1:-1] + padded[2:]
@@ -176,7 +177,8 @@ def _solid_ends(alpha: Floats) -> Floats:
     return ((alpha - 0.04) / 0.92).clip(0, 1).astype(np.float32)
 
 
-def _smooth(low: float, high: float, value: Floats) -> Floats:
+def smooth_step(low: float, high: float, value: Floats) -> Floats:
+    """0 below ``low``, 1 above ``high``, a cubic between."""
     t = ((value - low) / (high - low)).clip(0, 1)
     result: Floats = t * t * (3 - 2 * t)
     return result

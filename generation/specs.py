@@ -7,19 +7,29 @@ from contracts import ORIGINAL_ARM, CreativeSpec, Placement, Product, Prompt
 from generation.backend import Backend
 from generation.composite import COMPOSITE_RECIPE
 from generation.cutout import CUTOUT_RECIPE
-from generation.encode import ENCODE_RECIPE
+from generation.encode import file_format
 from generation.layout import LAYOUT_RECIPE
 from generation.original import ORIGINAL_RECIPE
+from generation.prompt_resolve import usable
 
 
 def specs_of(
-    product: Product, image_sha256: str, prompts: Sequence[Prompt], placements: Sequence[Placement], backend: Backend
+    product: Product,
+    image_sha256: str,
+    prompts: Sequence[Prompt],
+    placements: Sequence[Placement],
+    backend: Backend,
+    cutout: str = CUTOUT_RECIPE,
 ) -> tuple[CreativeSpec, ...]:
-    """All specs of a product, the original of each placement first."""
-    painted = "+".join((CUTOUT_RECIPE, LAYOUT_RECIPE, backend.recipe, COMPOSITE_RECIPE, ENCODE_RECIPE))
-    untouched = "+".join((ORIGINAL_RECIPE, ENCODE_RECIPE))
+    """All specs of a product, the original of each placement first; prompts that it cannot have are left out.
+
+    ``usable`` says which those are, and why; ``cutout`` is the cut-out's recipe.
+    """
+    ready, _ = usable(prompts, product, backend)
+    steps = "+".join((cutout, LAYOUT_RECIPE, backend.recipe, COMPOSITE_RECIPE))
     specs = []
     for slot in placements:
+        written = file_format(slot.format).recipe
         plain = CreativeSpec(
             item_id=product.item_id,
             category=product.category,
@@ -32,7 +42,7 @@ def specs_of(
             negative="",
             tags=(),
             backend="",
-            recipe=untouched,
+            recipe=f"{ORIGINAL_RECIPE}+{written}",
             safe=slot.safe,
             format=slot.format,
         )
@@ -45,9 +55,9 @@ def specs_of(
                 negative=prompt.negative,
                 tags=tuple(sorted(prompt.tags.items())),
                 backend=backend.name,
-                recipe=painted,
+                recipe=f"{steps}+{written}",
             )
-            for prompt in prompts
+            for prompt in ready
         ]
     return tuple(specs)
 
@@ -60,3 +70,8 @@ def prompt_of(spec: CreativeSpec) -> Prompt:
 def placement_of(spec: CreativeSpec) -> Placement:
     """The slot that a spec carries."""
     return Placement(spec.placement, spec.width, spec.height, safe=spec.safe, format=spec.format)
+
+
+def anchor_of(spec: CreativeSpec) -> str:
+    """Where in its slot a spec's prompt wants the product ("": by the slot's shape)."""
+    return dict(spec.tags).get("anchor", "")

@@ -126,6 +126,27 @@ class CreativeIndex:
             for start in range(0, len(commands), _BATCH):
                 pipeline(self._client, commands[start : start + _BATCH])
 
+    def replace_all(self, refs: Mapping[tuple[str, str], Mapping[str, CreativeRef]]) -> None:
+        """``publish_all``; then arms that it did not name leave those (item, placement) of which it named any.
+
+        Raises:
+            InvalidInputError: if a name or reference is not valid; nothing is written then.
+            UnavailableError: if Redis did not answer; doing it again is safe.
+        """
+        self.publish_all(refs)
+        named = [(_key(item, placement), arms) for (item, placement), arms in refs.items() if arms]
+        with translated("withdraw creatives"):
+            for start in range(0, len(named), _BATCH):
+                part = named[start : start + _BATCH]
+                found = pipeline(self._client, [("HKEYS", key) for key, _ in part])
+                gone = [
+                    ("HDEL", key, *unnamed)
+                    for (key, arms), fields in zip(part, found, strict=True)
+                    if (unnamed := [arm for arm in fields if arm.decode(errors="replace") not in arms])
+                ]
+                if gone:
+                    pipeline(self._client, gone)
+
     def withdraw(self, item: str, placement: str, arms: Iterable[str]) -> int:
         """Take creatives of some arms out; returns how many there were."""
         names = list(arms)

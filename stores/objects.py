@@ -39,6 +39,10 @@ class ObjectStore(Protocol):
         """Tell whether there is such an object."""
         ...
 
+    def remove(self, path: str) -> None:
+        """Remove an object; if there is none, nothing happens."""
+        ...
+
     def list(self, prefix: str = "") -> Iterator[str]:
         """Paths that begin with ``prefix``, ascending by character."""
         ...
@@ -144,6 +148,17 @@ class FileObjectStore:
             InvalidInputError: if the path is not allowed.
         """
         return self._locate(check_path(path)).is_file()
+
+    def remove(self, path: str) -> None:
+        """Remove an object; if there is none, nothing happens.
+
+        Raises:
+            InvalidInputError: if the path is not allowed.
+            UnavailableError: if it cannot be removed.
+        """
+        target = self._locate(check_path(path))
+        with _file_errors("remove", path), suppress(FileNotFoundError):
+            target.unlink()
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Paths that begin with ``prefix``, ascending by character.

@@ -1,7 +1,7 @@
 """Object store in a Google Cloud Storage bucket."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import quote
 
 import requests
@@ -97,6 +97,17 @@ class GcsObjectStore:
         blob = self._blob(check_path(path))
         with _bucket_errors("look for", path):
             return bool(blob.exists(timeout=self._timeout_s, retry=self._retry))
+
+    def remove(self, path: str) -> None:
+        """Remove an object; if there is none, nothing happens.
+
+        Raises:
+            InvalidInputError: if the path is not allowed.
+            UnavailableError: if the bucket did not answer.
+        """
+        blob = self._blob(check_path(path))
+        with _bucket_errors("remove", path), suppress(exceptions.NotFound):
+            blob.delete(timeout=self._timeout_s, retry=self._retry)
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Paths that begin with ``prefix``, ascending by character.

@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from contracts import InvalidInputError
+from generation import SegmenterModel, segmenter_model
+
+IN_PROCESS, PRISM, FLINK = "in-process", "prism", "flink"
+RUNNERS = (IN_PROCESS, PRISM, FLINK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +19,18 @@ class GenerateConfig:
     ``objects_uri`` is where pictures and manifest go (a folder or gs://), ``media_base_url`` where shoppers find
     them, ``redis_url`` the creative index ("" publishes nothing). ``only`` keeps products whose item id or
     category is named, and prompts whose arm is named, if any is; ``limit`` keeps the first products (0: all).
+    ``segmenter`` names the network (``generation.SEGMENTERS``) in the file ``weights``, whose checksum is
+    ``segmenter_checksum`` ("": the known one).
     ``gate`` are the quality gate's options (``generation.GateSettings``).
-    ``workers`` is the number of processes; ``rows_per_part`` how many pictures a manifest file holds at most;
-    ``runner_options`` are Beam's own flags, used in place of the in-process runner when they name a runner. Photos
-    at addresses that are not public are fetched only from ``private_hosts``.
+    ``workers`` is the number of processes; ``batch`` how many pictures a backend is asked for at once;
+    ``rows_per_part`` how many pictures a manifest file holds, to a product's worth. Photos at addresses that are not
+    public are fetched only from ``private_hosts``.
+
+    ``runner`` is one of ``RUNNERS``; ``runner_path`` is where Prism's program or Flink's folder of jars is. Beam's own
+    flags ``runner_options`` (``--runner=DataflowRunner``, ...) take its place. The pipeline begins with chunks of
+    ``chunk`` products; runners on this machine hold a pipeline's elements in memory and get ``wave`` chunks at a time,
+    those of ``runner_options`` get all. ``min_ram`` and ``accelerator`` are Beam's resource hints of the model's
+    stage ("" for none).
     """
 
     catalogue: str
@@ -28,6 +40,9 @@ class GenerateConfig:
     media_base_url: str = ""
     redis_url: str = ""
     weights: str = ".backdrop/weights/u2netp.onnx"
+    segmenter: str = "u2netp"
+    segmenter_checksum: str = ""
+    allow_non_commercial: bool = False
     backend: str = "procedural"
     backend_options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     gate: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -36,7 +51,14 @@ class GenerateConfig:
     limit: int = 0
     only: tuple[str, ...] = ()
     dry_run: bool = False
+    batch: int = 16
     rows_per_part: int = 64
+    runner: str = IN_PROCESS
+    runner_path: str = ""
+    chunk: int = 1_000
+    wave: int = 20
+    min_ram: str = ""
+    accelerator: str = ""
     runner_options: tuple[str, ...] = ()
     private_hosts: tuple[str, ...] = ()
 
@@ -46,10 +68,23 @@ class GenerateConfig:
         Raises:
             InvalidInputError: naming the field, its value and the limit.
         """
-        for name, lowest in (("workers", 1), ("attempts", 1), ("limit", 0), ("rows_per_part", 1)):
+        if self.runner not in RUNNERS:
+            message = f"runner = {self.runner!r}: use one of {', '.join(RUNNERS)}"
+            raise InvalidInputError(message)
+        for name in ("workers", "attempts", "batch", "rows_per_part", "chunk", "wave", "limit"):
+            lowest = 0 if name == "limit" else 1
             if getattr(self, name) < lowest:
                 message = f"{name} = {getattr(self, name)}: must be at least {lowest}"
                 raise InvalidInputError(message)
+
+    @property
+    def segmenter_model(self) -> SegmenterModel:
+        """The segmenter that is meant.
+
+        Raises:
+            InvalidInputError: if it is unknown, its checksum is, or its licence was not agreed to.
+        """
+        return segmenter_model(self.segmenter, self.segmenter_checksum, allow_non_commercial=self.allow_non_commercial)
 
     def to_json(self) -> str:
         """Write as JSON."""
@@ -69,11 +104,32 @@ class GenerateConfig:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: pictures done of those planned (0 of 0 while planning), and what it is doing."""
+    """How far a run is: pictures done of those planned (0 of 0 while planning), and what it is doing.
+
+    ``planned`` shrinks while pictures are found to exist already, or to be impossible.
+    """
 
     done: int
     planned: int
     phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCounts:
+    """What a run has before it, in pictures; the same of a dry run and of the run itself.
+
+    ``products`` have a photo that could be read, ``pictures`` are to be made of them (``painted`` of these by the
+    backend, the others are untouched photos), ``existing`` exist already. ``pixels`` is the area of all to be made,
+    ``by_placement`` and ``by_category`` count them.
+    """
+
+    products: int = 0
+    pictures: int = 0
+    painted: int = 0
+    existing: int = 0
+    pixels: int = 0
+    by_placement: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    by_category: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +138,7 @@ class GenerateReport:
 
     ``planned`` are those that did not exist, ``made`` those written, ``skipped`` those that existed, ``retried``
     the extra attempts, ``rejected`` the pictures whose every attempt the quality gate refused (kept and flagged,
-    not published), ``published`` the references in the creative index.
+    not published), ``published`` the references in the creative index; ``counts`` says the same before it begins.
     """
 
     planned: int
@@ -92,12 +148,17 @@ class GenerateReport:
     rejected: int
     published: int
     dead_letters: Mapping[str, int]
+    counts: PlanCounts = field(default_factory=PlanCounts)
 
     def to_json(self) -> str:
         """Write as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        counts = {name: getattr(self.counts, name) for name in self.counts.__dataclass_fields__}
+        plain["counts"] = {**counts, **{name: dict(counts[name]) for name in ("by_placement", "by_category")}}
+        return json.dumps({**plain, "dead_letters": dict(self.dead_letters)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "GenerateReport":
         """Read what ``to_json`` wrote."""
-        return cls(**json.loads(text))
+        plain = json.loads(text)
+        return cls(**{**plain, "counts": PlanCounts(**plain["counts"])})

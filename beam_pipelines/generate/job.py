@@ -1,139 +1,195 @@
-"""The generation job itself, in one process: plan, Beam pipeline, publication. Run by ``run`` as a child."""
+"""The generation job itself, in one process: chunks of the catalogue, then pipelines. Run by ``run`` as a child."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator
+import secrets
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import apache_beam as beam
-from apache_beam.metrics.metric import MetricsFilter
-from apache_beam.options.pipeline_options import PipelineOptions
-
-from beam_pipelines.generate.config import GenerateConfig, GenerateReport, Progress
-from beam_pipelines.generate.manifest import read_manifest, write_dead
+from beam_pipelines.generate.config import IN_PROCESS, GenerateConfig, GenerateReport, PlanCounts, Progress
+from beam_pipelines.generate.existing import gather, write_existing
+from beam_pipelines.generate.intake import Chunk, Intake
 from beam_pipelines.generate.photos import PhotoSource
-from beam_pipelines.generate.plan import Plan, make_plan
-from beam_pipelines.generate.publish import publish, references, tags_of
-from beam_pipelines.generate.render import NAMESPACE, WORKER_MARK, GenerateCreatives, RenderSettings
+from beam_pipelines.generate.pipeline import CountPictures, GenerateCreatives
+from beam_pipelines.generate.plan import CATEGORY, PLACEMENT
+from beam_pipelines.generate.publish import register_arms
+from beam_pipelines.generate.runners import opened
+from beam_pipelines.generate.settings import Inputs, StageSettings
+from beam_pipelines.generate.tally import prepare_tally
 from contracts import BackdropError
-from generation import FetchLimits, PhotoFetcher, check_weights, open_backend
-from stores import CreativeIndex, ObjectStore, PolicyStore, connect, open_objects
+from generation import (
+    FetchLimits,
+    GateSettings,
+    PhotoFetcher,
+    check_prompts,
+    check_weights,
+    open_backend,
+    read_placements,
+    read_prompts,
+)
+from stores import ObjectStore, PolicyStore, connect, open_objects
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _DEAD = "dead_"
+# Below this many products, planning is done before a second process has started.
+_FEW = 2_000
 
 Tell = Callable[[Progress], None]
 
 
-def run_job(config: GenerateConfig, tell: Tell, progress_folder: str = "") -> GenerateReport:
-    """Do one generation run in this process (and the runner's workers).
+def run_job(config: GenerateConfig, tell: Tell, folder: Path | None = None) -> GenerateReport:
+    """Do one generation run in this process (and the runner's workers); ``folder`` takes its own files.
 
     Raises:
         InvalidInputError: if an input file cannot be used.
-        SetupError: if the segmentation weights are missing.
+        SetupError: if the segmentation weights, the model or the runner are missing.
         StoreError: if the object store or Redis fails.
     """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="backdrop-generate-") as name:
+            prepare_tally(Path(name))
+            return run_job(config, tell, Path(name))
     tell(Progress(0, 0, "planning"))
-    objects = open_objects(config.objects_uri, config.media_base_url)
-    backend = open_backend(config.backend, config.backend_options)
-    fetcher = PhotoFetcher(FetchLimits(private_hosts=config.private_hosts))
-    photos = PhotoSource(None if config.dry_run else objects, fetcher)
-    plan = make_plan(config, backend, photos, read_manifest(objects), objects.list("creatives/"))
-    counts: dict[str, int] = {}
-    for row in plan.dead:
-        counts[_DEAD + row.reason] = counts.get(_DEAD + row.reason, 0) + 1
-    published = 0
-    if not config.dry_run:
-        if plan.dead:
-            write_dead(objects, plan.dead)
-        if plan.tasks:
-            check_weights(Path(config.weights))
-            tell(Progress(0, plan.planned, "rendering"))
-            for name, value in _render(config, plan, progress_folder).items():
-                counts[name] = counts.get(name, 0) + value
-        tell(Progress(plan.planned, plan.planned, "publishing"))
-        published = _publish(config, plan, objects)
-    return GenerateReport(
-        planned=plan.planned,
-        made=counts.get("made", 0),
-        skipped=plan.skipped + counts.get("existed", 0),
-        retried=counts.get("retried", 0),
-        rejected=counts.get("rejected", 0),
-        published=published,
-        dead_letters={n.removeprefix(_DEAD): v for n, v in sorted(counts.items()) if n.startswith(_DEAD)},
-    )
-
-
-def _render(config: GenerateConfig, plan: Plan, progress_folder: str) -> dict[str, int]:
-    settings = RenderSettings(
-        objects_uri=config.objects_uri,
-        weights=config.weights,
-        backend=config.backend,
-        backend_options=dict(config.backend_options),
-        attempts=config.attempts,
-        rows_per_part=config.rows_per_part,
-        progress=progress_folder,
-        gate=dict(config.gate),
-    )
-    workers = min(config.workers, len(plan.tasks))
-    with _one_thread_each(workers):
-        pipeline = beam.Pipeline(options=_options(config, workers))
-        create: Any = beam.Create
-        tasks = pipeline | "Tasks" >> create([task.to_bytes() for task in plan.tasks])
-        _ = tasks | GenerateCreatives(settings)
-        result: Any = pipeline.run()
-        result.wait_until_finish()
-    return _counts(result)
-
-
-def _options(config: GenerateConfig, workers: int) -> PipelineOptions:
-    if config.runner_options:
-        return PipelineOptions(list(config.runner_options))
-    mode = "multi_processing" if workers > 1 else "in_memory"
-    flags = ["--runner=FnApiRunner", f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"]
-    return PipelineOptions(flags)
+    if config.dry_run:
+        # Nothing is made: this machine does, and nothing need be carried to others.
+        config = replace(config, runner=IN_PROCESS, runner_options=())
+    with _plans(config, folder) as (plans, uri, prefix):
+        objects = open_objects(config.objects_uri, config.media_base_url)
+        # Refused here, what cannot be used is one sentence, not a failed job.
+        book = read_prompts(Path(config.prompts))
+        read_placements(Path(config.placements))
+        GateSettings.from_options(config.gate)
+        backend = open_backend(config.backend, config.backend_options)
+        for prompts in book.prompts.values():
+            check_prompts(prompts, backend)
+        carried = PhotoSource(objects, PhotoFetcher(_limits(config)), keep_files=True)
+        intake = Intake(
+            config,
+            book,
+            plans,
+            prefix,
+            letters=None if config.dry_run else objects,
+            carried=carried if config.runner_options else None,
+        )
+        chunks = tuple(intake.chunks())
+        existing = write_existing(gather(objects), plans, prefix)
+        settings = _settings(config, uri, existing, tuple(sorted(intake.arms)), folder)
+        counts = Counter({_DEAD + reason: number for reason, number in intake.dead.items()})
+        counts += _run(config, settings, chunks, tell, folder)
+    return _report(counts)
 
 
 @contextmanager
-def _one_thread_each(workers: int) -> Iterator[None]:
-    """Let worker processes inherit one computing thread each, and the marks they need."""
-    changes = {name: "1" for name in _THREAD_VARIABLES}
-    if workers > 1:
-        changes[WORKER_MARK] = "1"
-        changes["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
+def _plans(config: GenerateConfig, folder: Path) -> Iterator[tuple[ObjectStore, str, str]]:
+    """Where this run's own objects are: its URI and the beginning of their paths; they are removed at the end.
+
+    Runners on this machine find them in ``folder``, others in the object store.
+    """
+    uri = config.objects_uri if config.runner_options else str(folder / "plans")
+    plans, prefix = open_objects(uri), f"plans/{secrets.token_hex(8)}/"
     try:
-        yield
+        yield plans, uri, prefix
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for path in plans.list(prefix):
+            plans.remove(path)
 
 
-def _counts(result: Any) -> dict[str, int]:
-    counters = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
-    return {counter.key.metric.name: int(counter.result) for counter in counters}
+def _run(
+    config: GenerateConfig, settings: StageSettings, chunks: Sequence[Chunk], tell: Tell, folder: Path
+) -> Counter[str]:
+    """Run the pipelines; returns their counters, summed."""
+    inputs = settings.inputs()
+    products: Counter[str] = Counter()
+    for chunk in chunks:
+        products.update(chunk.categories)
+    total = products.total()
+    counts: Counter[str] = Counter()
+    if not total:
+        return counts
+    planned = sum(inputs.pictures(category) * number for category, number in products.items())
+    if not config.dry_run:
+        check_weights(Path(config.weights), config.segmenter_model)
+        _register(config, inputs, sorted(products))
+        tell(Progress(0, planned, "rendering"))
+    workers = 1 if config.dry_run and total <= _FEW else min(config.workers, total)
+    transform = CountPictures(settings) if config.dry_run else GenerateCreatives(settings)
+    wave = len(chunks) if config.runner_options else config.wave
+    with opened(config, workers, folder) as options:
+        for start in range(0, len(chunks), wave):
+            counts += options.run(transform, [chunk.path for chunk in chunks[start : start + wave]])
+    if not config.dry_run:
+        tell(Progress(planned, planned, "finished"))
+    return counts
 
 
-def _publish(config: GenerateConfig, plan: Plan, objects: ObjectStore) -> int:
-    if not config.redis_url:
-        return 0
-    refs = references(plan.wanted, read_manifest(objects), objects)
-    client = connect(config.redis_url)
-    try:
-        # A run that leaves prompts out must not take their pictures away.
-        published = publish(CreativeIndex(client), refs, whole=not config.only)
-        policies = PolicyStore(client)
-        for category, tags in tags_of(plan.wanted).items():
-            policies.register_arms(category, tags)
-        return published
-    finally:
-        client.close()
+def _settings(
+    config: GenerateConfig, plans_uri: str, existing: tuple[str, ...], arms: tuple[str, ...], folder: Path
+) -> StageSettings:
+    hints = {name: value for name in ("min_ram", "accelerator") if (value := getattr(config, name))}
+    return StageSettings(
+        objects_uri=config.objects_uri,
+        media_base_url=config.media_base_url,
+        redis_url=config.redis_url,
+        plans_uri=plans_uri,
+        existing=existing,
+        prompts=Path(config.prompts).read_text(encoding="utf-8"),
+        placements=Path(config.placements).read_text(encoding="utf-8"),
+        folder=str(Path(config.catalogue).parent.resolve()),
+        weights=config.weights,
+        segmenter=config.segmenter_model,
+        backend=config.backend,
+        backend_options=dict(config.backend_options),
+        gate=dict(config.gate),
+        attempts=config.attempts,
+        batch=config.batch,
+        rows_per_part=config.rows_per_part,
+        arms=arms,
+        whole=not config.only,
+        dry_run=config.dry_run,
+        private_hosts=config.private_hosts,
+        progress="" if config.runner_options else str(folder),
+        shared=config.backend_options.get("device", "cpu") != "cpu",
+        hints=hints,
+    )
+
+
+def _register(config: GenerateConfig, inputs: Inputs, categories: Sequence[str]) -> None:
+    if config.redis_url:
+        client = connect(config.redis_url)
+        try:
+            register_arms(PolicyStore(client), inputs, categories)
+        finally:
+            client.close()
+
+
+def _limits(config: GenerateConfig) -> FetchLimits:
+    return FetchLimits(private_hosts=config.private_hosts)
+
+
+def _report(counts: Counter[str]) -> GenerateReport:
+    return GenerateReport(
+        planned=counts["pictures"],
+        made=counts["made"],
+        skipped=counts["existing"] + counts["existed"],
+        retried=counts["retried"],
+        rejected=counts["rejected"],
+        published=counts["published"],
+        dead_letters=_named(counts, _DEAD),
+        counts=PlanCounts(
+            products=counts["products"],
+            pictures=counts["pictures"],
+            painted=counts["painted"],
+            existing=counts["existing"],
+            pixels=counts["pixels"],
+            by_placement=_named(counts, PLACEMENT),
+            by_category=_named(counts, CATEGORY),
+        ),
+    )
+
+
+def _named(counts: Counter[str], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): number for name, number in sorted(counts.items()) if name.startswith(prefix)}
 
 
 def main(folder: Path) -> int:
@@ -146,7 +202,7 @@ def main(folder: Path) -> int:
         partial.replace(folder / "phase")
 
     try:
-        report = run_job(config, tell, str(folder / "done"))
+        report = run_job(config, tell, folder)
     except BackdropError as error:
         (folder / "error.txt").write_text(f"{type(error).__name__}\n{error}")
         return 1

@@ -1,123 +1,75 @@
-"""What is to be made: all specs of the catalogue minus those whose picture and manifest row exist."""
+"""What is to be made of one product: all its specs minus those whose picture and manifest row exist."""
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from beam_pipelines.generate.config import GenerateConfig
-from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow, path_of
-from beam_pipelines.generate.photos import PhotoSource
-from contracts import CreativeSpec, InvalidInputError, Product
-from generation import (
-    Backend,
-    PhotoError,
-    Prompt,
-    PromptBook,
-    read_catalogue,
-    read_placements,
-    read_prompts,
-    specs_of,
-)
+from beam_pipelines.generate.elements import Shown
+from beam_pipelines.generate.existing import MISSING, PASSED, Existing
+from beam_pipelines.generate.manifest import path_of
+from beam_pipelines.generate.settings import Inputs
+from beam_pipelines.generate.tally import count
+from contracts import CreativeSpec, Product
+from generation import Backend, DeadRow, specs_of, usable
+
+PLACEMENT, CATEGORY = "placement_", "category_"
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One product with the specs that are to be made of it: one element of the job.
+class ProductPlan:
+    """The specs of a product that are ``missing``, how many exist, and those of them that shoppers may see.
 
-    Its photo is the object ``kept`` or, if that is "", the file at ``image_uri`` (relative to ``folder``).
+    ``refused`` says why prompts are left out that the product cannot have.
     """
 
-    item_id: str
-    image_uri: str
-    folder: str
-    kept: str
-    specs: tuple[CreativeSpec, ...]
-
-    def to_bytes(self) -> bytes:
-        """Write as JSON."""
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Task":
-        """Read what ``to_bytes`` wrote."""
-        plain = json.loads(data)
-        specs = tuple(
-            CreativeSpec(
-                **{**spec, "tags": tuple((name, tag) for name, tag in spec["tags"]), "safe": tuple(spec["safe"])}
-            )
-            for spec in plain["specs"]
-        )
-        return cls(**{**plain, "specs": specs})
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All specs wanted (``wanted``), the tasks for those that are missing, and the rows that cannot be used."""
-
-    wanted: tuple[CreativeSpec, ...]
-    tasks: tuple[Task, ...]
-    dead: tuple[DeadLetterRow, ...]
+    missing: tuple[CreativeSpec, ...]
+    existing: int
+    shown: tuple[Shown, ...]
+    refused: tuple[DeadRow, ...] = ()
 
     @property
-    def planned(self) -> int:
-        """How many pictures are to be made."""
-        return sum(len(task.specs) for task in self.tasks)
+    def originals(self) -> tuple[CreativeSpec, ...]:
+        """Missing ones of the untouched photo."""
+        return tuple(spec for spec in self.missing if spec.is_original)
 
     @property
-    def skipped(self) -> int:
-        """How many exist already."""
-        return len(self.wanted) - self.planned
+    def painted(self) -> tuple[CreativeSpec, ...]:
+        """Missing ones that are to be painted."""
+        return tuple(spec for spec in self.missing if not spec.is_original)
 
 
-def make_plan(
-    config: GenerateConfig,
-    backend: Backend,
-    photos: PhotoSource,
-    manifest: Mapping[str, ManifestRow],
-    objects: Iterable[str],
-) -> Plan:
-    """Plan a run from the input files, the manifest by creative id, and the paths of existing objects.
-
-    Raises:
-        InvalidInputError: if an input file cannot be used, or ``only`` names nothing in it.
-    """
-    book = read_prompts(Path(config.prompts))
-    placements = read_placements(Path(config.placements))
-    catalogue = read_catalogue(Path(config.catalogue), book.prompts.keys())
-    existing = frozenset(objects)
-    dead = [DeadLetterRow(row.item_id, row.reason, row.detail) for row in catalogue.dead]
-    chosen = _chosen(config, catalogue.products, book)
-    wanted: list[CreativeSpec] = []
-    tasks: list[Task] = []
-    for product, photo in photos.find_all(chosen, catalogue.folder):
-        if isinstance(photo, PhotoError):
-            dead.append(DeadLetterRow(product.item_id, photo.reason, str(photo)))
-            continue
-        specs = specs_of(product, photo.sha256, _prompts(config, book, product.category), placements, backend)
-        missing = tuple(s for s in specs if s.creative_id not in manifest or path_of(s) not in existing)
-        wanted += specs
-        if missing:
-            tasks.append(Task(product.item_id, product.image_uri, str(catalogue.folder), photo.kept, missing))
-    return Plan(tuple(wanted), tuple(tasks), tuple(dead))
+def plan_product(
+    product: Product, image_sha256: str, inputs: Inputs, backend: Backend, cutout: str, existing: Existing
+) -> ProductPlan:
+    """Plan a product whose photo has that hash; ``cutout`` is the recipe of its cut-out."""
+    prompts = inputs.prompts(product.category)
+    specs = specs_of(product, image_sha256, prompts, inputs.placements, backend, cutout)
+    states = existing.states([spec.creative_id for spec in specs])
+    found = [spec for spec, state in zip(specs, states, strict=True) if state != MISSING]
+    shown = [shown_of(spec) for spec, state in zip(specs, states, strict=True) if state == PASSED]
+    missing = tuple(spec for spec, state in zip(specs, states, strict=True) if state == MISSING)
+    return ProductPlan(missing, len(found), tuple(shown), usable(prompts, product, backend)[1])
 
 
-def _chosen(config: GenerateConfig, products: tuple[Product, ...], book: PromptBook) -> tuple[Product, ...]:
-    names = frozenset(config.only)
-    arms = {prompt.arm for prompts in book.prompts.values() for prompt in prompts}
-    unknown = names - arms - {p.item_id for p in products} - {p.category for p in products}
-    if unknown:
-        message = (
-            f"only = {sorted(unknown)}: no such item id, category or arm in {config.catalogue} and {config.prompts}"
-        )
-        raise InvalidInputError(message)
-    of_products = names - arms
-    kept = [p for p in products if not of_products or of_products & {p.item_id, p.category}]
-    return tuple(kept[: config.limit] if config.limit else kept)
+def shown_of(spec: CreativeSpec) -> Shown:
+    """What the creative index needs of a spec's picture."""
+    return Shown(spec.placement, spec.arm, spec.creative_id, path_of(spec), spec.width, spec.height)
 
 
-def _prompts(config: GenerateConfig, book: PromptBook, category: str) -> tuple[Prompt, ...]:
-    prompts = book.of(category)
-    every = {prompt.arm for each in book.prompts.values() for prompt in each}
-    arms = frozenset(config.only) & every
-    return tuple(p for p in prompts if p.arm in arms) if arms else prompts
+def count_plan(plan: ProductPlan, category: str) -> None:
+    """Count a product's plan, in the counters of which ``PlanCounts`` is made."""
+    count("products")
+    count("existing", plan.existing)
+    count("pictures", len(plan.missing))
+    count("painted", len(plan.painted))
+    count("pixels", sum(spec.width * spec.height for spec in plan.missing))
+    if plan.missing:
+        count(CATEGORY + category, len(plan.missing))
+    for placement, number in _by_placement(plan.missing).items():
+        count(PLACEMENT + placement, number)
+
+
+def _by_placement(specs: Sequence[CreativeSpec]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for spec in specs:
+        found[spec.placement] = found.get(spec.placement, 0) + 1
+    return found

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import contracts
 from beam_pipelines.generate.config import GenerateConfig, GenerateReport, Progress
+from beam_pipelines.generate.tally import LEFT, MADE, prepare_tally, tallied
 from contracts import BackdropError
 from stores import discard_unfinished
 from stores.child import start_child
@@ -30,7 +31,7 @@ def run(config: GenerateConfig, progress: Callable[[Progress], None] | None = No
     """
     with tempfile.TemporaryDirectory(prefix="backdrop-generate-") as name:
         folder = Path(name)
-        (folder / "done").mkdir()
+        prepare_tally(folder)
         (folder / "config.json").write_text(config.to_json())
         with open(folder / "log", "wb") as log:
             child = start_child(
@@ -66,8 +67,8 @@ def _progress(folder: Path) -> Progress | None:
         planned, _, phase = (folder / "phase").read_text().partition(" ")
     except FileNotFoundError:
         return None
-    done = sum(path.stat().st_size for path in (folder / "done").iterdir())
-    return Progress(min(done, int(planned)), int(planned), phase)
+    left = int(planned) - tallied(folder, LEFT)
+    return Progress(min(tallied(folder, MADE), left), left, phase)
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

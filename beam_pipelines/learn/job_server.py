@@ -59,11 +59,14 @@ class JobServer:
     @property
     def options(self) -> list[str]:
         """Options of a streaming job on this server, with the job's worker in this process."""
+        return [*self.batch_options, "--streaming", "--job_name=backdrop-learn"]
+
+    @property
+    def batch_options(self) -> list[str]:
+        """Options of a batch job on this server, with the job's worker in this process."""
         return [
             f"--job_endpoint={self._endpoint}",
             "--environment_type=LOOPBACK",
-            "--streaming",
-            "--job_name=backdrop-learn",
             *self._runner.options(self._scratch),
         ]
 

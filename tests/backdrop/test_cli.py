@@ -31,6 +31,7 @@ COMMANDS = (
     "contact-sheet",
     "learn",
     "verify",
+    "gallery",
     "evaluate",
     "replay",
     "warm-start",
@@ -48,6 +49,7 @@ COMMANDS = (
     "tune",
     "dead-letters",
     "keys",
+    "prompts",
 )
 PATIENCE_S = 60.0
 

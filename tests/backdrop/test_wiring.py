@@ -343,7 +343,35 @@ def test_the_generation_job_gets_what_is_set(tmp_path: Path) -> None:
     assert (config.limit, config.only, config.dry_run) == (7, ("lamps",), True)
 
 
+def test_the_generation_job_finds_its_runner(tmp_path: Path, program: Callable[[str], Path]) -> None:
+    prism = program("tools/prism")
+    section = {"runner": "prism", "backend_options": {"device": "cuda"}, "min_ram": "16GB", "wave_chunks": 3}
+    config = generate_config(settings_of(tmp_path, generate=section), limit=0, only=(), dry_run=False)
+    assert (config.runner, config.runner_path) == ("prism", str(prism.resolve()))
+    assert (dict(config.backend_options), config.min_ram, config.wave) == ({"device": "cuda"}, "16GB", 3)
+    # Beam's own flags need no runner of this machine.
+    elsewhere = {"runner": "flink", "runner_options": ["--runner=DataflowRunner"]}
+    config = generate_config(settings_of(tmp_path, generate=elsewhere), limit=0, only=(), dry_run=False)
+    assert (config.runner_path, config.runner_options) == ("", ("--runner=DataflowRunner",))
+
+
 def test_by_default_the_demos_catalogue_is_painted_by_the_procedural_backend(tmp_path: Path) -> None:
     config = generate_config(settings_of(tmp_path), limit=0, only=(), dry_run=False)
     assert (config.backend, dict(config.backend_options)) == ("procedural", {})
     assert all(Path(path).is_file() for path in (config.catalogue, config.prompts, config.placements))
+
+
+def test_another_segmenter_brings_its_own_weights(tmp_path: Path) -> None:
+    named = generate_config(
+        settings_of(tmp_path, weights=tmp_path / "weights", generate={"segmenter": "isnet-general-use"}),
+        limit=0, only=(), dry_run=True,
+    )  # fmt: skip
+    assert named.weights == str(tmp_path / "weights/isnet-general-use.onnx")
+    assert named.segmenter_model.recipe == "isnet-general-use@fc16ebd8b0c1"
+    own = {"segmenter_weights": tmp_path / "own.onnx", "segmenter_checksum": "md5:" + "0" * 32}
+    given = generate_config(settings_of(tmp_path, generate=own), limit=0, only=(), dry_run=True)
+    assert given.weights == str(tmp_path / "own.onnx")
+    assert given.segmenter_model.recipe == "u2netp@000000000000"
+    other = settings_of(tmp_path, generate={"segmenter": "bria-rmbg"})
+    with pytest.raises(InvalidInputError, match="non-commercial"):
+        _ = generate_config(other, limit=0, only=(), dry_run=True).segmenter_model

@@ -1,11 +1,12 @@
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 from PIL import Image
 
-from generation import Photo, Placed, ProceduralBackend, Renderer, RenderRequest, Verdict, specs_of
+from generation import ANCHORS, Photo, Placed, ProceduralBackend, Prompt, Renderer, RenderRequest, Verdict, specs_of
 from generation.arrays import Pixels
 from tests.generation.studio import PROMPTS, SLOTS, cutout, photo_pixels, product
 
@@ -20,6 +21,9 @@ class PlainBackend:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+
+    def check(self, prompt: Prompt) -> None:
+        pass
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Pixels]:
         self.batches.append([request.seed for request in requests])
@@ -81,3 +85,18 @@ def test_originals_show_the_photo() -> None:
     creatives = list(Renderer(PlainBackend()).originals(Photo(photo_pixels(), None, "0" * 64), originals))
     assert [size(c.data) for c in creatives] == [(s.width, s.height) for s in SLOTS]
     assert all(c.verdict.passed for c in creatives)
+
+
+def test_prompts_with_anchors_stand_the_product_elsewhere() -> None:
+    prompts = [replace(PROMPTS[0], arm=anchor, tags={**PROMPTS[0].tags, "anchor": anchor}) for anchor in ANCHORS]
+    specs = [s for s in specs_of(product(), "ab" * 32, prompts, SLOTS[:1], PlainBackend()) if not s.is_original]
+    seen: dict[str, Placed] = {}
+
+    def look(picture: Pixels, placed: Placed, text: str) -> Verdict:
+        seen[specs[len(seen)].arm] = placed
+        return Verdict((), MappingProxyType({}))
+
+    list(Renderer(PlainBackend(), judge=look).painted(cutout(), specs))
+    middles = [float(np.flatnonzero(seen[anchor].alpha.any(axis=0)).mean()) for anchor in ANCHORS]
+    assert middles == sorted(middles)
+    assert middles[2] - middles[0] > 0.2 * SLOTS[0].width

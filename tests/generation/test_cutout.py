@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from contracts import SetupError
 from generation import MaskError, Photo, RembgSegmenter, cut_out, decode_photo
@@ -92,3 +93,62 @@ def test_the_real_model_cuts_a_real_photo() -> None:
     assert 0.2 < opaque.mean() < 0.6
     # The backdrop shows between the bars of the back: cut out, too.
     assert (cut.alpha[int(height * 0.2) : int(height * 0.4), int(width * 0.4) : int(width * 0.9)] == 0).mean() > 0.2
+
+
+def blobs(*boxes: tuple[int, int, int, int]) -> Floats:
+    """A mask of 200 × 200 with boxes (top, bottom, left, right)."""
+    mask = np.zeros((200, 200), np.float32)
+    for top, bottom, left, right in boxes:
+        mask[top:bottom, left:right] = 1
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (blobs((80, 140, 20, 80), (80, 140, 120, 180)), "several_objects"),
+        (blobs((80, 140, 20, 80), (80, 140, 90, 150)), None),
+        (blobs((60, 140, 20, 100), (20, 50, 160, 190)), None),
+        (blobs((100, 200, 10, 190)), "touches_border"),
+        (blobs((100, 200, 30, 170)), None),
+    ],
+)
+def test_a_second_product_and_a_side_that_cuts_are_refused(mask: Floats, reason: str | None) -> None:
+    if reason is None:
+        judge(mask)
+        return
+    with pytest.raises(MaskError, match=r"the limit is \S+: ") as caught:
+        judge(mask)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("part", ["left", "right", "nothing"])
+def test_glass_is_refused_and_a_solid_product_is_not(part: str) -> None:
+    pixels = np.full((300, 300, 3), 190, np.uint8)
+    mask = np.zeros((300, 300), np.float32)
+    mask[60:260, 90:210] = 1
+    pixels[60:260, 90:210] = (60, 90, 140)
+    inside = {"left": slice(94, 160), "right": slice(140, 206), "nothing": slice(0, 0)}[part]
+    pixels[64:256, inside] = 190
+    shown = decode_photo(encoded(pixels))
+    if part == "nothing":
+        cut_out(shown, FixedSegmenter(mask))
+        return
+    with pytest.raises(MaskError, match=r"shows through \d+% of the product, the limit is 35%") as caught:
+        cut_out(shown, FixedSegmenter(mask))
+    assert caught.value.reason == "see_through"
+
+
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="segmentation weights are not set up (make setup)")
+@pytest.mark.parametrize("kind", ["plain", "noise", "text"])
+def test_the_real_model_finds_no_product_where_there_is_none(kind: str) -> None:
+    pixels = np.full((400, 400, 3), 235, np.uint8)
+    if kind == "noise":
+        pixels = np.random.default_rng(3).integers(0, 256, (400, 400, 3), np.uint8)
+    if kind == "text":
+        page = Image.fromarray(pixels)
+        for row in range(20, 390, 14):
+            ImageDraw.Draw(page).text((24, row), "Terms of sale apply to every order that is made. " * 2, fill=20)
+        pixels = np.asarray(page)
+    with pytest.raises(MaskError):
+        cut_out(decode_photo(encoded(pixels)), RembgSegmenter(WEIGHTS))

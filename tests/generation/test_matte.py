@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generation import decontaminate, refine
@@ -63,3 +63,19 @@ def test_a_mask_without_edge_is_left_alone() -> None:
     photo = photo_pixels(60, 60)
     assert (refine(photo, np.zeros((60, 60), np.float32)) == 0).all()
     assert (refine(photo, np.ones((60, 60), np.float32)) == 1).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([(0, 177, 64), (0, 60, 200), (255, 255, 255), (20, 20, 20), (250, 120, 20)]),
+    st.tuples(st.integers(30, 220), st.integers(30, 220), st.integers(30, 220)),
+)
+def test_edges_lose_the_colour_of_any_backdrop(backdrop: tuple[int, int, int], colour: tuple[int, int, int]) -> None:
+    true = truth()
+    mixed = true[..., None] * f32(colour) + (1 - true[..., None]) * f32(backdrop)
+    photo = (mixed + 0.5).astype(np.uint8)
+    clean = decontaminate(photo, true).astype(np.float32)
+    soft = (true > 0.1) & (true < 0.9)
+    before = float(np.abs(photo[soft] - f32(colour)).mean())
+    after = float(np.abs(clean[soft] - f32(colour)).mean())
+    assert after <= max(0.1 * before, 1.0)

@@ -91,6 +91,17 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, _resource(bucket, name, found[0]))
 
+    def do_DELETE(self) -> None:
+        if self._fails():
+            return
+        steps = urlsplit(self.path).path.strip("/").split("/")
+        with self.state.lock:
+            found = self.state.objects.pop((steps[3], unquote("/".join(steps[5:]))), None)
+        if found is None:
+            self._answer(404, {"error": {"code": 404, "message": "No such object"}})
+        else:
+            self._send(204, b"", {})
+
     def _list(self, bucket: str, prefix: str, token: str) -> None:
         names = sorted(name for where, name in self.state.objects if where == bucket and name.startswith(prefix))
         names = [name for name in names if name > token]

@@ -87,6 +87,15 @@ def test_many_at_once(redis_client: redis.Redis) -> None:
     assert all(len(index.read(f"item-{n}", "top")) == 2 for n in (0, 999, 1000, 2499))
 
 
+def test_replaced_slots_lose_the_arms_that_are_not_named(redis_client: redis.Redis) -> None:
+    index = CreativeIndex(redis_client)
+    index.publish_all({(f"item-{n}", "top"): {"oak": OAK, "sand": SAND} for n in range(1500)})
+    command(redis_client, "HSET", keys.creatives("item-0", "top"), b"\xff", "junk")
+    index.replace_all({(f"item-{n}", "top"): {"oak": SAND} for n in range(1200)} | {("item-1300", "top"): {}})
+    assert all(index.read(f"item-{n}", "top") == {"oak": SAND} for n in range(1200))
+    assert all(index.read(f"item-{n}", "top") == {"oak": OAK, "sand": SAND} for n in range(1200, 1500))
+
+
 def test_withdrawn_arms_are_gone(redis_client: redis.Redis) -> None:
     index = CreativeIndex(redis_client)
     index.publish("sofa-1", "top", {"oak": OAK, "sand": SAND})

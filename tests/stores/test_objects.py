@@ -72,6 +72,16 @@ def test_missing_object_is_no_outage(objects: ObjectStore) -> None:
     assert not objects.exists("no/such")
 
 
+def test_what_is_removed_is_gone(objects: ObjectStore) -> None:
+    objects.put("a/b", b"x")
+    objects.put("a/c", b"y")
+    for _ in range(2):
+        objects.remove("a/b")
+        assert list(objects.list()) == ["a/c"]
+    assert objects.put_if_absent("a/b", b"z")
+    assert objects.get("a/b") == b"z"
+
+
 def test_list_is_sorted_by_character_and_by_prefix(objects: ObjectStore) -> None:
     names = ["a/1", "a/10", "a/2", "a-b", "a.b", "ab/c/d", "b/1", "a/x/y/z"]
     for name in names:
@@ -85,7 +95,7 @@ def test_list_is_sorted_by_character_and_by_prefix(objects: ObjectStore) -> None
 
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_bad_paths_are_refused(objects: ObjectStore, path: str) -> None:
-    for call in (objects.get, objects.exists, objects.url):
+    for call in (objects.get, objects.exists, objects.url, objects.remove):
         with pytest.raises(InvalidInputError, match="object path"):
             call(path)
     with pytest.raises(InvalidInputError, match="object path"):

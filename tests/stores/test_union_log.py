@@ -34,6 +34,9 @@ class Counted:
         self.gets += 1
         return self._objects.get(path)
 
+    def remove(self, path: str) -> None:
+        self._objects.remove(path)
+
     def exists(self, path: str) -> bool:
         return self._objects.exists(path)
 
