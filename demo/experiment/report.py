@@ -67,8 +67,8 @@ def _head(result: Result, command: str) -> list[str]:
         *_wrapped(
             "The paper ([arXiv 2408.12392](https://arxiv.org/abs/2408.12392)) begins with 100 products of different "
             "categories whose backgrounds are generated under controlled variations of the prompt. This is that "
-            "experiment on the catalogue in `demo/catalogue/hundred` (photos rendered from free 3-D models; authors and "
-            f"licences in its NOTICE.md). `{command}` runs it and writes this page; every number is of that run."
+            "experiment on the catalogue in `demo/catalogue/hundred` (photos rendered from free 3-D models; authors "
+            f"and licences in its NOTICE.md). `{command}` runs it and writes this page; every number is of that run."
         ),
         "",
         *_wrapped(
