@@ -17,6 +17,7 @@ from backdrop.logging import configure_logging
 from backdrop.model_commands import register
 from backdrop.options import Home, LineageId, RedisUrl
 from backdrop.options import read_settings as _settings
+from backdrop.prompts_command import prompts
 from backdrop.replay_command import replay
 from backdrop.shadow_command import shadow
 from backdrop.version import __version__
@@ -260,3 +261,4 @@ def demo(
 
 register(app)
 app.add_typer(keys, name="keys")
+app.add_typer(prompts, name="prompts")

@@ -26,6 +26,7 @@ from generation import (
     read_photo_bytes,
     read_placements,
     read_prompts,
+    resolved,
 )
 from generation.arrays import Pixels
 from generation.quality_growth import Patch, patches
@@ -92,7 +93,7 @@ def judged(products: Sequence[Product], *, prompts: int, details: bool, workers:
 def _of_product(product: Product, *, prompts: int, details: bool) -> list[Judged]:
     segmenter = RembgSegmenter(_WEIGHTS)
     cutout = cut_out(decode_photo(read_photo_bytes(product.image_uri, _FOLDER)), segmenter)
-    texts = read_prompts(_FOLDER / "prompts.yaml").of(product.category)
+    texts = [resolved(prompt, product) for prompt in read_prompts(_FOLDER / "prompts.yaml").of(product.category)]
     backend = ProceduralBackend()
     found = []
     for number, slot in enumerate(read_placements(_FOLDER / "placements.yaml")):

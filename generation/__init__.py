@@ -18,12 +18,16 @@ from generation.photo import MAX_BYTES as MAX_PHOTO_BYTES
 from generation.photo import Photo, PhotoError, decode_photo, read_photo_bytes
 from generation.placements import read_placements
 from generation.procedural import ProceduralBackend
+from generation.prompt_check import CheckedPrompt, check_book
+from generation.prompt_drafts import freeze, write_drafts
 from generation.prompt_entry import TAGS
 from generation.prompt_errors import PromptError
 from generation.prompt_resolve import check_prompts, resolved, usable
+from generation.prompt_writer import Brief, Drafts, WriterSettings, draft_prompts, open_writer
 from generation.prompts import PromptBook, read_prompts
 from generation.quality import LIMITS, Verdict, judge_picture
 from generation.specs import placement_of, prompt_of, specs_of
+from generation.token_budget import TokenBudget
 
 __all__ = [
     "CONTENT_TYPE",
@@ -32,10 +36,13 @@ __all__ = [
     "SUFFIX",
     "TAGS",
     "Backend",
+    "Brief",
     "Catalogue",
+    "CheckedPrompt",
     "Creative",
     "CutOut",
     "DeadRow",
+    "Drafts",
     "FetchLimits",
     "Gate",
     "GateSettings",
@@ -54,7 +61,10 @@ __all__ = [
     "Renderer",
     "Segmenter",
     "SheetCell",
+    "TokenBudget",
     "Verdict",
+    "WriterSettings",
+    "check_book",
     "check_prompts",
     "check_weights",
     "composite",
@@ -62,12 +72,15 @@ __all__ = [
     "cut_out",
     "decode_photo",
     "decontaminate",
+    "draft_prompts",
     "encode_jpeg",
     "frame_for",
+    "freeze",
     "iter_catalogue",
     "judge_picture",
     "open_backend",
     "open_gate",
+    "open_writer",
     "original_picture",
     "place",
     "placement_of",
@@ -81,4 +94,5 @@ __all__ = [
     "resolved",
     "specs_of",
     "usable",
+    "write_drafts",
 ]

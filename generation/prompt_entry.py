@@ -96,6 +96,15 @@ def check_tag(where: str, kind: str, tag: object) -> None:
         raise InvalidInputError(message)
 
 
+def tags_said(text: str) -> dict[str, str]:
+    """Of each kind the first tag whose words a text says."""
+    return {
+        kind: next(tag for tag in known if _says(text, tag))
+        for kind, known in TAGS.items()
+        if any(_says(text, tag) for tag in known)
+    }
+
+
 def product_words(where: str, value: object) -> tuple[str, ...]:
     """The product words of a category.
 
@@ -123,6 +132,10 @@ def refuse_words(where: str, text: str, words: tuple[str, ...]) -> None:
             "describe the surroundings alone"
         )
         raise InvalidInputError(message)
+
+
+def _says(text: str, tag: str) -> bool:
+    return tag in text or tag.replace("-", " ") in text
 
 
 def shown(value: object) -> str:

@@ -49,6 +49,8 @@ def values_of(product: Product) -> dict[str, str]:
 
 def cleaned(text: str) -> str:
     """``text`` in composed form (NFC), without control, direction and unassigned characters, its blanks single."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     composed = unicodedata.normalize("NFC", text)
     return " ".join("".join(_kept(character) for character in composed).split())
 

@@ -21,17 +21,26 @@ def check_word(value: object) -> str:
     return word
 
 
+# What joined a dropped word to the rest.
+_LOOSE = re.compile(
+    r"^(?:(?:and|or|with|of|for|the|an?)\b|[\s,;–/&-])+|(?:\b(?:and|or|with|of|for|the|an?)|[\s,;–/&-])+$",
+    re.IGNORECASE,
+)
+
+
 def first_word(text: str, words: Sequence[str]) -> str | None:
     """The first of ``words`` that ``text`` says as a whole word, in any case, singular or plural; None if none."""
     return next((word for word in words if _pattern(word).search(text)), None)
 
 
 def without_words(text: str, words: Sequence[str]) -> str:
-    """``text`` without those words (longest first) and without what their leaving opens: blanks, stray commas."""
+    """``text`` without those words (longest first) and without what then joins nothing: commas, "and" at an end."""
+    if first_word(text, words) is None:
+        return text
     for word in sorted(words, key=len, reverse=True):
         text = _pattern(word).sub(" ", text)
     text = re.sub(r"\s+([,;.])", r"\1", " ".join(text.split()))
-    return re.sub(r"([,;])(?:\s*[,;])+", r"\1", text).strip(" ,;-–/&")
+    return _LOOSE.sub("", re.sub(r"([,;])(?:\s*[,;])+", r"\1", text))
 
 
 def negated(negative: str, words: Sequence[str]) -> str:

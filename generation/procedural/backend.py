@@ -8,7 +8,7 @@ from generation.arrays import Pixels
 from generation.backend import RenderRequest
 from generation.procedural.materials import TextureBox
 from generation.procedural.picture import paint_background
-from generation.prompt_entry import TAGS
+from generation.prompt_entry import TAGS, tags_said
 
 
 class ProceduralBackend:
@@ -43,12 +43,10 @@ class ProceduralBackend:
 
 def tags_of(prompt: Prompt) -> dict[str, str]:
     """Surface, scene, light and mood of a prompt: its tags, else words of its text, else a hash of the text."""
-    tags = {}
-    for kind, known in TAGS.items():
-        if kind in prompt.tags:
-            tags[kind] = prompt.tags[kind]
-            continue
-        named = [tag for tag in known if tag in prompt.text or tag.replace("-", " ") in prompt.text]
-        digest = hashlib.sha256(f"{kind}:{prompt.text}".encode()).digest()
-        tags[kind] = named[0] if named else known[digest[0] % len(known)]
-    return tags
+    given = {**tags_said(prompt.text), **prompt.tags}
+    return {kind: given[kind] if kind in given else _drawn(kind, prompt.text) for kind in TAGS}
+
+
+def _drawn(kind: str, text: str) -> str:
+    digest = hashlib.sha256(f"{kind}:{text}".encode()).digest()
+    return TAGS[kind][digest[0] % len(TAGS[kind])]

@@ -89,7 +89,9 @@ def test_every_category_has_5_prompts_within_the_vocabulary(products: list[dict[
     prompts = document("prompts.yaml")
     assert prompts["version"] == 1
     assert set(prompts["categories"]) == {row["category"] for row in products}
-    for category, arms in prompts["categories"].items():
+    for category, entry in prompts["categories"].items():
+        arms = entry["prompts"]
+        assert entry["product_words"], category
         assert len(arms) >= 5, category
         assert len({each["arm"] for each in arms}) == len(arms), category
         for each in arms:
@@ -100,7 +102,8 @@ def test_every_category_has_5_prompts_within_the_vocabulary(products: list[dict[
 
 
 def test_arms_of_a_category_look_different() -> None:
-    for category, arms in document("prompts.yaml")["categories"].items():
+    for category, entry in document("prompts.yaml")["categories"].items():
+        arms = entry["prompts"]
         assert len({each["tags"]["surface"] for each in arms}) == len(arms), category
         assert len({each["tags"]["scene"] for each in arms}) == len(arms), category
 

@@ -49,7 +49,7 @@ def small_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / uri).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CATALOGUE / uri, folder / uri)
     book = yaml.safe_load((CATALOGUE / "prompts.yaml").read_text())
-    prompts = {category: book["categories"][category][:3] for category in categories}
+    prompts = {category: book["categories"][category]["prompts"][:3] for category in categories}
     (folder / "prompts.yaml").write_text(yaml.safe_dump({"version": 1, "categories": prompts}))
     slots = [
         {"placement": "wide", "width": 320, "height": 160, "position": "top"},

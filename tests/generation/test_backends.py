@@ -1,13 +1,15 @@
 """One suite for every backend: sizes, determinism, batches, and product pixels that stay as they are."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from contracts import Placement, SettingsError, SetupError
-from generation import Backend, RenderRequest, composite, open_backend, place
+from contracts import Placement, Prompt, SettingsError, SetupError
+from generation import Backend, PromptError, RenderRequest, composite, open_backend, place
 from tests.generation.studio import PROMPTS, cutout
 from tests.generation.tiny_model import save_tiny_pipeline
 
@@ -84,6 +86,45 @@ def test_arguments_are_not_changed(backend: Backend) -> None:
     backend.render(wanted)
     assert (wanted[0].placed.rgb == rgb).all()
     assert (wanted[0].placed.alpha == alpha).all()
+
+
+def test_a_prompt_is_taken_whole_or_refused(backend: Backend) -> None:
+    base = requests()[0]
+    backend.check(base.prompt)
+    words = " ".join(["on oak in a garden"] * 40)
+    for long in (replace(base.prompt, text=words), replace(base.prompt, negative=words)):
+        if backend.name == "procedural":
+            backend.check(long)
+            continue
+        with pytest.raises(PromptError, match=r"has \d{3} tokens, the model takes at most 77") as caught:
+            backend.check(long)
+        assert caught.value.reason == "prompt_too_long"
+        with pytest.raises(PromptError, match="at most 77"):
+            backend.render([base, replace(base, prompt=long)])
+
+
+def test_the_budget_is_the_models_own_to_the_token(tiny_model: Path) -> None:
+    backend = open_backend("diffusers", {"model": str(tiny_model), "guidance": "1"})
+    # A word of the tokenizer's own and its two marks: 75 of them fit.
+    full = Prompt("full", "seating", "oak " * 75, "oak " * 90)
+    backend.check(full)
+    with pytest.raises(PromptError, match="has 78 tokens"):
+        backend.check(replace(full, text="oak " * 76))
+    with pytest.raises(PromptError, match="negative of prompt seating/full has 92 tokens"):
+        open_backend("diffusers", {"model": str(tiny_model)}).check(full)
+
+
+@pytest.mark.parametrize(
+    "broken", ["tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json", "text_encoder/config.json"]
+)
+def test_a_broken_tokenizer_is_named(tiny_model: Path, tmp_path: Path, broken: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    assert (folder / broken).is_file()
+    for path in (folder / broken).parent.iterdir():
+        path.write_bytes(b"{")
+    with pytest.raises(SetupError, match="tokenizer in"):
+        open_backend("diffusers", {"model": str(folder)}).check(PROMPTS[0])
 
 
 def test_the_recipe_names_what_matters(tiny_model: Path) -> None:

@@ -104,6 +104,16 @@ def test_every_format_gives_the_same_products(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_other_columns_are_attributes_whatever_the_format(name: str, tmp_path: Path) -> None:
+    said = {"color": "sea green", "material": "oak {wood}", "age_group": "adult", "finish": "oiled"}
+    rows = [{**row, **said, "mobile_link": "https://shop.example/1", "note": "x" * 300} for row in ROWS]
+    wanted = {"age_group": "adult", "colour": "sea green", "finish": "oiled", "material": "oak {wood}"}
+    assert [dict(product.attributes) for product in read(tmp_path / name, FORMATS[name](rows)).products] == [
+        wanted for _ in rows
+    ]
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_file_that_was_cut_short_never_gives_a_product_that_is_not_whole(name: str, tmp_path: Path) -> None:
     data, whole = FORMATS[name](ROWS), set(read(tmp_path / name, FORMATS[name](ROWS)).products)
     for end in range(0, len(data), 37):

@@ -53,6 +53,34 @@ def test_prompts_are_read(tmp_path: Path) -> None:
         ("version: 1\ncategories: {a: [{arm: x, text: t, tags: {surface: lava}}]}", "lava"),
         ("version: 1\ncategories: {a: [{arm: x, text: t, tags: {smell: rose}}]}", "smell"),
         ("version: 1\ncategories: {a: [{arm: x, text: " + "t" * 1_001 + "}]}", "1001 characters"),
+        ("version: 1\ncategories: {a: [{arm: x, text: " + "t" * 10_000 + "}]}", "10000 characters"),
+        ("version: 1\ncategories: {a: [{arm: x, text: t, negative: " + "t" * 10_000 + "}]}", "10000 characters"),
+        ("version: 1\ncategories: {a: [{arm: x, text: ''}]}", "no text"),
+        ("version: 1\ncategories: {a: [{arm: x, text: '  '}]}", "no text"),
+        ("version: 1\ncategories: {a: [{arm: x, text: 'on {oak'}]}", "for a brace"),
+        ("version: 1\ncategories: {a: [{arm: x, text: 'on {}'}]}", "no valid name"),
+        ("version: 1\ncategories: {a: [{arm: x, text: t, negative: 'on }'}]}", "for a brace"),
+        ('version: 1\ncategories: {a: [{arm: x, text: "on \\u202Eoak"}]}', "U\\+202E"),
+        ('version: 1\ncategories: {a: [{arm: x, text: "on \\a oak"}]}', "U\\+0007"),
+        ("version: 1\ncategories: {a: [{arm: x, text: [on, oak]}]}", "a list of 2"),
+        ("version: 1\ncategories: {a: [{arm: x, text: no}]}", "put it in quotes"),
+        ("version: 1\ncategories: {a: [{arm: on, text: t}]}", "put it in quotes"),
+        ("version: 1\ncategories: {on: [{arm: x, text: t}]}", "put it in quotes"),
+        ("version: 1\ncategories: {a: [{arm: x, text: t, tag: {}}]}", "has \\['tag'\\]"),
+        ("version: 1\ncategories: {a: {}}", "at least one prompt"),
+        ("version: 1\ncategories: {a: {prompts: {arm: x, text: t}}}", "give a list"),
+        ("version: 1\ncategories: {a: {product_words: chair, prompts: []}}", "give a list"),
+        ("version: 1\ncategories: {a: {product_words: [7], prompts: []}}", "product word"),
+        (
+            "version: 1\ncategories: {a: {product_words: [sun], prompts: [{arm: x, text: By SUNS}]}}",
+            "a/x says .* 'sun'",
+        ),
+        ("version: 1\ncategories: {a: {product_words: [sun], prompts: [{arm: x, text: '{x|sun}'}]}}", "word 'sun'"),
+        ("version: 1\ndraft: true\ncategories: {a: [{arm: x, text: t}]}", "is a draft"),
+        (
+            "version: 1\ncategories: {a: [" + ", ".join(f"{{arm: x{n}, text: t}}" for n in range(501)) + "]}",
+            "501 prompts",
+        ),
     ],
 )
 def test_broken_prompt_files_are_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -60,6 +88,13 @@ def test_broken_prompt_files_are_refused(tmp_path: Path, text: str, words: str) 
     path.write_text(text)
     with pytest.raises(InvalidInputError, match=words):
         read_prompts(path)
+
+
+def test_other_scripts_and_emoji_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.yaml"
+    text = "auf Eiche 🪑👨\u200d👩\u200d👧, 橡木地板, \u05e2\u05dc \u05e2\u05e5"
+    path.write_text(f"version: 1\ncategories: {{a: [{{arm: x, text: '{text}'}}]}}", encoding="utf-8")
+    assert read_prompts(path).of("a")[0].text == text
 
 
 @pytest.mark.parametrize(

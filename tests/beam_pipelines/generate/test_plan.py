@@ -8,9 +8,9 @@ from beam_pipelines.generate import GenerateConfig, GenerateReport
 from beam_pipelines.generate.manifest import ManifestRow, path_of
 from beam_pipelines.generate.photos import PhotoSource
 from beam_pipelines.generate.plan import Plan, Task, make_plan
-from contracts import InvalidInputError
-from generation import Creative, PhotoFetcher, ProceduralBackend, Verdict
-from tests.beam_pipelines.generate.shop import PROMPTS, open_shop, row
+from contracts import InvalidInputError, Prompt
+from generation import Creative, PhotoFetcher, ProceduralBackend, PromptError, Verdict
+from tests.beam_pipelines.generate.shop import PROMPTS, open_shop, row, write_catalogue
 
 ROWS = [
     row("stool"),
@@ -63,6 +63,31 @@ def test_changing_one_prompt_plans_only_that_prompt(config: GenerateConfig) -> N
     again = plan(config, first)
     assert {spec.arm for task in again.tasks for spec in task.specs} == {"slate"}
     assert again.planned == 4
+
+
+def test_a_prompt_that_a_product_cannot_have_is_a_dead_letter_and_the_others_go_on(tmp_path: Path) -> None:
+    rows = [row("stool", color="red"), row("chair", color="blue"), row("bench", color=None)]
+    config = open_shop(tmp_path, rows)
+    Path(config.prompts).write_text(PROMPTS.replace("text: on slate", "text: 'on {colour} slate'"))
+    first = plan(config)
+    assert [(dead.item_id, dead.reason) for dead in first.dead] == [("bench", "prompt_attribute")]
+    texts = {(spec.item_id, spec.text) for spec in first.wanted if spec.arm == "slate"}
+    assert texts == {("stool", "on red slate"), ("chair", "on blue slate")}
+    assert {spec.arm for spec in first.wanted if spec.item_id == "bench"} == {"original", "oak"}
+    write_catalogue(tmp_path, [{**rows[0], "color": "green"}, *rows[1:]])
+    again = plan(config, first)
+    assert {(spec.item_id, spec.text) for task in again.tasks for spec in task.specs} == {("stool", "on green slate")}
+
+
+def test_a_prompt_that_the_backend_would_cut_stops_the_run(config: GenerateConfig) -> None:
+    class Terse(ProceduralBackend):
+        def check(self, prompt: Prompt) -> None:
+            if "slate" in prompt.text:
+                message = f"{prompt.arm} has 9 tokens, at most 8"
+                raise PromptError(message, "prompt_too_long")
+
+    with pytest.raises(InvalidInputError, match="slate has 9 tokens"):
+        make_plan(config, Terse(), FILES, {}, [])
 
 
 def test_only_and_limit(config: GenerateConfig) -> None:
