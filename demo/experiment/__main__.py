@@ -12,7 +12,7 @@ from rich.console import Console
 
 from beam_pipelines.generate import progress_bar
 from contracts import BackdropError, InvalidInputError
-from demo.experiment.config import ExperimentConfig
+from demo.experiment.config import CATALOGUE, ExperimentConfig
 from demo.experiment.pictures import every_variation, of_each_category, refused
 from demo.experiment.report import as_json, report_page
 from demo.experiment.run import Result, run_experiment
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--backend", default="procedural", help="procedural or diffusers")
     parser.add_argument("--model-folder", type=Path, help="local model folder of the diffusers backend")
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
+    parser.add_argument("--catalogue", type=Path, default=CATALOGUE, help="folder of products, prompts, placements")
     parser.add_argument("--home", type=Path, default=Path(".backdrop/experiment"), help="folder of the pictures")
     parser.add_argument("--out", type=Path, help="folder of the report [default: <home>/report]")
     parser.add_argument("--weights", type=Path, default=Path(".backdrop/weights/u2netp.onnx"), help=argparse.SUPPRESS)
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = ExperimentConfig(
             home=words.home,
+            catalogue=words.catalogue,
             products=words.products,
             placements=tuple(name for name in words.placements.split(",") if name),
             backend=words.backend,

@@ -16,6 +16,7 @@ from demo.experiment.rates import factors_of
 from demo.experiment.variation import Looked, Subject, look_at
 from generation import (
     Backend,
+    PhotoError,
     PromptBook,
     RembgSegmenter,
     RenderRequest,
@@ -81,7 +82,8 @@ def run_experiment(config: ExperimentConfig, progress: Callable[[Progress], None
     rows = tuple(manifest[spec.creative_id] for spec in specs if spec.creative_id in manifest)
     factors = factors_of(rows)
     looked = look_at(_subjects(config, products, specs, manifest, backend), factors)
-    return Result(config, products, generated, wall, cpu, rows, len(specs), factors, looked)
+    wanted = sum(len(slots) * (1 + len(book.of(product.category))) for product in products)
+    return Result(config, products, generated, wall, cpu, rows, wanted, factors, looked)
 
 
 def _job(config: ExperimentConfig, products: Sequence[Product], slots: Sequence[Placement]) -> GenerateConfig:
@@ -112,7 +114,11 @@ def _specs(
 ) -> tuple[CreativeSpec, ...]:
     specs: list[CreativeSpec] = []
     for product in products:
-        photo = decode_photo(read_photo_bytes(product.image_uri, config.catalogue))
+        try:
+            photo = decode_photo(read_photo_bytes(product.image_uri, config.catalogue))
+        except PhotoError:
+            # The job has left this product out, and counted it.
+            continue
         specs += specs_of(product, photo.sha256, book.of(product.category), slots, backend)
     return tuple(specs)
 

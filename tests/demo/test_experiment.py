@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from beam_pipelines.generate.manifest import ManifestRow, read_manifest
 from contracts import InvalidInputError, Product
-from demo.experiment import ExperimentConfig, chosen, factors_of, look_at, rates_by, reasons_of
+from demo.experiment import CATALOGUE, ExperimentConfig, chosen, factors_of, look_at, rates_by, reasons_of
 from demo.experiment.__main__ import main
 from demo.experiment.rates import levels_of, painted
 from demo.experiment.variation import AGAIN, Subject, pairs_of, product_core
@@ -157,15 +159,31 @@ def test_an_error_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["--home", str(tmp_path), "--products", "1000"]) == 1
 
 
+def small_catalogue(folder: Path) -> Path:
+    """An armchair and a cup with their prompts, and a product whose photo is missing."""
+    rows = {row["item_id"]: row for row in pq.read_table(CATALOGUE / "products.parquet").to_pylist()}
+    taken = [rows["armchair-shellback"], rows["cup-espresso"]]
+    for taken_row in taken:
+        taken_row["image_uri"] = str(CATALOGUE / taken_row["image_uri"])
+    lost = {**taken[0], "item_id": "lost", "category": "chairs", "image_uri": "nowhere.jpg"}
+    folder.mkdir()
+    pq.write_table(pa.Table.from_pylist([*taken, lost]), folder / "products.parquet")
+    for name in ("prompts.yaml", "placements.yaml"):
+        (folder / name).write_bytes((CATALOGUE / name).read_bytes())
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="segmentation weights are not set up (make setup)")
 def test_a_small_run_writes_its_report_and_makes_nothing_twice(tmp_path: Path) -> None:
-    words = ["--products", "2", "--workers", "1", "--home", str(tmp_path), "--weights", str(WEIGHTS)]
+    shop = small_catalogue(tmp_path / "shop")
+    words = ["--catalogue", str(shop), "--products", "3", "--workers", "1", "--weights", str(WEIGHTS)]
+    words += ["--home", str(tmp_path)]
     assert main([*words, "--out", str(tmp_path / "first")]) == 0
     first = json.loads((tmp_path / "first/experiment.json").read_text())
-    assert first["categories"] == {"chairs": 1, "sofas": 1}
-    assert (first["wanted"], first["there"], first["painted"]) == (38, 38, 36)
-    assert (first["generated"]["made"], first["dead_letters"]) == (38, {})
+    assert first["categories"] == {"sofas": 1, "kitchen": 1, "chairs": 1}
+    assert (first["wanted"], first["there"], first["painted"]) == (57, 38, 36)
+    assert (first["generated"]["made"], first["dead_letters"]) == (38, {"no_image": 1})
     rows = list(read_manifest(open_objects(str(tmp_path / "objects"))).values())
     assert first["passed"] == sum(not each.flagged for each in painted(rows)) > 0
     assert first["bytes"] == sum(each.bytes for each in rows)
@@ -178,6 +196,7 @@ def test_a_small_run_writes_its_report_and_makes_nothing_twice(tmp_path: Path) -
     assert first["variation"]["largest_difference"] == 0
     page = (tmp_path / "first/experiment.md").read_text()
     assert "18 prompts a product" in page
+    assert "Products left out in this run: `no_image` 1." in page
     for path in ("images/experiment-factors.jpg", "images/experiment-categories.jpg"):
         assert f"]({path})" in page
         with Image.open(tmp_path / "first" / path) as sheet:
