@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         config = ExperimentConfig(
-            home=words.home,
+            # The job runs in another process.
+            home=words.home.resolve(),
             catalogue=words.catalogue,
             products=words.products,
             placements=tuple(name for name in words.placements.split(",") if name),

@@ -175,10 +175,11 @@ def small_catalogue(folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="segmentation weights are not set up (make setup)")
-def test_a_small_run_writes_its_report_and_makes_nothing_twice(tmp_path: Path) -> None:
+def test_a_small_run_writes_its_report_and_makes_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = small_catalogue(tmp_path / "shop")
     words = ["--catalogue", str(shop), "--products", "3", "--workers", "1", "--weights", str(WEIGHTS)]
-    words += ["--home", str(tmp_path)]
+    monkeypatch.chdir(tmp_path)
+    words += ["--home", "."]
     assert main([*words, "--out", str(tmp_path / "first")]) == 0
     first = json.loads((tmp_path / "first/experiment.json").read_text())
     assert first["categories"] == {"sofas": 1, "kitchen": 1, "chairs": 1}
