@@ -12,6 +12,7 @@ import typer
 from backdrop import doctor as doctor_module
 from backdrop import features_command, lineage_commands, wiring
 from backdrop.evaluate_command import evaluate
+from backdrop.gallery_command import gallery
 from backdrop.key_commands import keys
 from backdrop.logging import configure_logging
 from backdrop.model_commands import register
@@ -179,6 +180,7 @@ def verify(lineage: LineageId = None, home: Home = None, redis_url: RedisUrl = N
     raise typer.Exit(0 if identity.identical else 1)
 
 
+app.command()(gallery)
 app.command()(evaluate)
 app.command()(replay)
 app.command("warm-start")(warm_start)

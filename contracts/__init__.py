@@ -19,7 +19,7 @@ from contracts.blobs import (
     encode_statistics,
     packed_length,
 )
-from contracts.catalogue import CreativeRef, CreativeSpec, Placement, Product, Prompt
+from contracts.catalogue import CreativeRef, CreativeSpec, Placement, Product, Prompt, seed_of
 from contracts.clock import Clock, ManualClock, SystemClock
 from contracts.context import ContextSchema
 from contracts.context_fields import Bias, ContextField, Cross, Hashed, Numeric, OneHot, Present
@@ -156,6 +156,7 @@ __all__ = [
     "new_decision_ids",
     "packed_length",
     "references_of",
+    "seed_of",
     "shard_of",
     "window_of",
 ]

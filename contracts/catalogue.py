@@ -91,13 +91,18 @@ class CreativeSpec:
 
     def seed(self, attempt: int = 0) -> int:
         """Seed of the picture's randomness, below 2**63: from the creative's id and the attempt."""
-        digest = hashlib.sha256(f"{self.creative_id}:{attempt}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") >> 1
+        return seed_of(self.creative_id, attempt)
 
     @property
     def is_original(self) -> bool:
         """Whether this is the untouched photo."""
         return self.arm == ORIGINAL_ARM
+
+
+def seed_of(creative_id: str, attempt: int) -> int:
+    """Seed of an attempt at a creative, below 2**63."""
+    digest = hashlib.sha256(f"{creative_id}:{attempt}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from generation.composite import ProductChangedError, composite, require_unchang
 from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Renderer
 from generation.cutout import CutOut, MaskError, RembgSegmenter, Segmenter, check_weights, cut_out
-from generation.encode import CONTENT_TYPE, SUFFIX, encode_jpeg
+from generation.encode import FILE_FORMATS, FileFormat, encode, encode_jpeg, file_format
 from generation.fetch import FetchLimits, PhotoFetcher
 from generation.gate import Gate, open_gate
 from generation.gate_settings import GateSettings
@@ -30,10 +30,9 @@ from generation.specs import placement_of, prompt_of, specs_of
 from generation.token_budget import TokenBudget
 
 __all__ = [
-    "CONTENT_TYPE",
+    "FILE_FORMATS",
     "LIMITS",
     "MAX_PHOTO_BYTES",
-    "SUFFIX",
     "TAGS",
     "Backend",
     "Brief",
@@ -44,6 +43,7 @@ __all__ = [
     "DeadRow",
     "Drafts",
     "FetchLimits",
+    "FileFormat",
     "Gate",
     "GateSettings",
     "MaskError",
@@ -73,7 +73,9 @@ __all__ = [
     "decode_photo",
     "decontaminate",
     "draft_prompts",
+    "encode",
     "encode_jpeg",
+    "file_format",
     "frame_for",
     "freeze",
     "iter_catalogue",

@@ -9,7 +9,7 @@ from generation.arrays import Pixels
 from generation.backend import Backend, RenderRequest
 from generation.composite import composite
 from generation.cutout import CutOut
-from generation.encode import encode_jpeg
+from generation.encode import encode
 from generation.gate import Gate
 from generation.layout import Placed, place
 from generation.original import original_picture
@@ -51,7 +51,7 @@ class Renderer:
     def originals(self, photo: Photo, specs: Sequence[CreativeSpec]) -> Iterator[Creative]:
         """The untouched photo for each spec of the arm ``original``."""
         for spec in specs:
-            yield Creative(spec, encode_jpeg(original_picture(photo, placement_of(spec))), _UNJUDGED, 0)
+            yield Creative(spec, encode(original_picture(photo, placement_of(spec)), spec.format), _UNJUDGED, 0)
 
     def painted(self, cutout: CutOut, specs: Sequence[CreativeSpec]) -> Iterator[Creative]:
         """A painted creative for each spec, in batches of ``batch``; the product is placed once a slot."""
@@ -71,7 +71,7 @@ class Renderer:
                 picture = composite(background, placed[spec.placement])
                 verdict = self.judge(picture, placed[spec.placement], spec.text)
                 if verdict.passed or attempt == self.attempts - 1:
-                    yield Creative(spec, encode_jpeg(picture), verdict, attempt)
+                    yield Creative(spec, encode(picture, spec.format), verdict, attempt)
                 else:
                     rejected.append(spec)
             open_specs = rejected

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from contracts import InvalidInputError, Placement, check_name
 from generation.document import read_document
+from generation.encode import FILE_FORMATS
 
 MIN_SLOT, MAX_SLOT = 32, 4_096
-FORMATS = ("jpeg", "webp", "avif")
 # The product needs most of the slot's width and of its height.
 MAX_SAFE = 0.45
 
@@ -43,9 +43,9 @@ def _placement(path: Path, entry: object) -> Placement:
             message = f"{path}: {side} of placement {name!r} is {value!r}, it must be {MIN_SLOT} to {MAX_SLOT} pixels"
             raise InvalidInputError(message)
         sides.append(value)
-    form = str(entry.get("format") or FORMATS[0])
-    if form not in FORMATS:
-        message = f"{path}: format of placement {name!r} is {form!r}: use one of {', '.join(FORMATS)}"
+    form = str(entry.get("format") or "jpeg")
+    if form not in FILE_FORMATS:
+        message = f"{path}: format of placement {name!r} is {form!r}: use one of {', '.join(FILE_FORMATS)}"
         raise InvalidInputError(message)
     return Placement(
         name,

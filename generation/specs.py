@@ -7,7 +7,7 @@ from contracts import ORIGINAL_ARM, CreativeSpec, Placement, Product, Prompt
 from generation.backend import Backend
 from generation.composite import COMPOSITE_RECIPE
 from generation.cutout import CUTOUT_RECIPE
-from generation.encode import ENCODE_RECIPE
+from generation.encode import file_format
 from generation.layout import LAYOUT_RECIPE
 from generation.original import ORIGINAL_RECIPE
 from generation.prompt_resolve import usable
@@ -21,10 +21,10 @@ def specs_of(
     ``usable`` says which those are, and why.
     """
     ready, _ = usable(prompts, product, backend)
-    painted = "+".join((CUTOUT_RECIPE, LAYOUT_RECIPE, backend.recipe, COMPOSITE_RECIPE, ENCODE_RECIPE))
-    untouched = "+".join((ORIGINAL_RECIPE, ENCODE_RECIPE))
+    steps = "+".join((CUTOUT_RECIPE, LAYOUT_RECIPE, backend.recipe, COMPOSITE_RECIPE))
     specs = []
     for slot in placements:
+        written = file_format(slot.format).recipe
         plain = CreativeSpec(
             item_id=product.item_id,
             category=product.category,
@@ -37,7 +37,7 @@ def specs_of(
             negative="",
             tags=(),
             backend="",
-            recipe=untouched,
+            recipe=f"{ORIGINAL_RECIPE}+{written}",
             safe=slot.safe,
             format=slot.format,
         )
@@ -50,7 +50,7 @@ def specs_of(
                 negative=prompt.negative,
                 tags=tuple(sorted(prompt.tags.items())),
                 backend=backend.name,
-                recipe=painted,
+                recipe=f"{steps}+{written}",
             )
             for prompt in ready
         ]

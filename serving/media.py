@@ -6,7 +6,13 @@ from pathlib import Path
 
 from serving.http import NO_STORE, Request, RequestError, Response
 
-_TYPES = {".jpg": b"image/jpeg", ".jpeg": b"image/jpeg", ".png": b"image/png", ".webp": b"image/webp"}
+_TYPES = {
+    ".jpg": b"image/jpeg",
+    ".jpeg": b"image/jpeg",
+    ".png": b"image/png",
+    ".webp": b"image/webp",
+    ".avif": b"image/avif",
+}
 # The object store may hold more than pictures (manifests, the archive of events): none of that is served.
 _SERVED = "creatives"
 _FOREVER = (b"cache-control", b"public, max-age=31536000, immutable")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts import CreativeSpec, keys
-from generation import SUFFIX, Creative
+from contracts import CreativeSpec, keys, seed_of
+from generation import Creative, file_format
 from stores import ObjectStore
 
 MANIFEST_PREFIX = "manifest/"
@@ -57,6 +57,11 @@ class ManifestRow:
     recipe: str
     image_sha256: str
 
+    @property
+    def seed(self) -> int:
+        """Seed of the attempt that was kept."""
+        return seed_of(self.creative_id, self.attempt)
+
     @classmethod
     def of(cls, creative: Creative) -> "ManifestRow":
         """The row of a finished creative."""
@@ -95,7 +100,7 @@ class DeadLetterRow:
 
 def path_of(spec: CreativeSpec) -> str:
     """Object path of a spec's picture."""
-    return keys.creative_object(spec.creative_id, SUFFIX)
+    return keys.creative_object(spec.creative_id, file_format(spec.format).suffix)
 
 
 def write_part(objects: ObjectStore, rows: Sequence[ManifestRow]) -> str:
@@ -110,12 +115,23 @@ def write_part(objects: ObjectStore, rows: Sequence[ManifestRow]) -> str:
 
 def read_manifest(objects: ObjectStore) -> dict[str, ManifestRow]:
     """All rows of all parts by creative id; a creative that several parts name counts once."""
-    rows: dict[str, ManifestRow] = {}
+    return {row.creative_id: row for row in _rows(objects)}
+
+
+def each_row(objects: ObjectStore) -> Iterator[ManifestRow]:
+    """All rows part by part, a creative once; of all that went before, only the ids are kept in memory."""
+    seen: set[bytes] = set()
+    for row in _rows(objects):
+        short = bytes.fromhex(row.creative_id)
+        if short not in seen:
+            seen.add(short)
+            yield row
+
+
+def _rows(objects: ObjectStore) -> Iterator[ManifestRow]:
     for path in objects.list(MANIFEST_PREFIX):
         for plain in pq.read_table(io.BytesIO(objects.get(path)), schema=_SCHEMA).to_pylist():
-            row = ManifestRow(**{**plain, "reasons": tuple(plain["reasons"])})
-            rows[row.creative_id] = row
-    return rows
+            yield ManifestRow(**{**plain, "reasons": tuple(plain["reasons"])})
 
 
 def write_dead(objects: ObjectStore, rows: Sequence[DeadLetterRow]) -> str:

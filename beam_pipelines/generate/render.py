@@ -15,7 +15,6 @@ from beam_pipelines.generate.manifest import DeadLetterRow, ManifestRow, path_of
 from beam_pipelines.generate.plan import Task
 from contracts import InvalidInputError, StoreError
 from generation import (
-    CONTENT_TYPE,
     Creative,
     MaskError,
     PhotoError,
@@ -24,6 +23,7 @@ from generation import (
     Segmenter,
     cut_out,
     decode_photo,
+    file_format,
     open_backend,
     open_gate,
     read_photo_bytes,
@@ -113,7 +113,9 @@ class RenderProduct(beam.DoFn):
             yield beam.pvalue.TaggedOutput(DEAD, json.dumps(asdict(letter)).encode())
 
     def _store(self, creative: Creative) -> None:
-        fresh = self._objects.put_if_absent(path_of(creative.spec), creative.data, CONTENT_TYPE)
+        fresh = self._objects.put_if_absent(
+            path_of(creative.spec), creative.data, file_format(creative.spec.format).content_type
+        )
         _count("made" if fresh else "existed")
         _count("retried", creative.attempt)
         _count("rejected", int(creative.flagged))

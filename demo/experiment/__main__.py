@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from beam_pipelines.generate import progress_bar
+from beam_pipelines.generate import gallery_of, progress_bar
 from contracts import BackdropError, InvalidInputError
 from demo.experiment.config import CATALOGUE, ExperimentConfig
 from demo.experiment.pictures import every_variation, of_each_category, refused
@@ -52,11 +52,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress = stack.enter_context(progress_bar(console)) if console.is_terminal else None
             result = run_experiment(config, progress)
         page = write_report(result, words.out or words.home / "report", "make experiment")
+        gallery = write_gallery(result)
     except BackdropError as error:
         console.print(f"experiment: {error}", highlight=False, markup=False)
         return 1
-    console.print(f"{len(result.rows):,} of {result.wanted:,} pictures; the report is {page}", highlight=False)
+    console.print(
+        f"{len(result.rows):,} of {result.wanted:,} pictures; report: {page}, gallery: {gallery}", highlight=False
+    )
     return 0
+
+
+def write_gallery(result: Result) -> Path:
+    """Write the gallery of all the pictures, one file that opens from disk, into the home; returns its path."""
+    path = result.config.home / "gallery.html"
+    shown = gallery_of(
+        result.objects,
+        title="The first experiment",
+        placements=result.config.placements,
+        only=[product.item_id for product in result.products],
+        titles={product.item_id: product.title for product in result.products},
+    )
+    path.write_text(shown, encoding="utf-8")
+    return path
 
 
 def write_report(result: Result, out: Path, command: str) -> Path:

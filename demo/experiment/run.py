@@ -23,7 +23,7 @@ from generation import (
     composite,
     cut_out,
     decode_photo,
-    encode_jpeg,
+    encode,
     open_backend,
     place,
     prompt_of,
@@ -147,7 +147,7 @@ def _subjects(
             placed = place(cutout, slot)
             rows = tuple(manifest[spec.creative_id] for spec in here)
             requests = [RenderRequest(placed, prompt_of(here[0]), here[0].seed(_OTHER_SEED + i)) for i in range(2)]
-            one, other = (encode_jpeg(composite(each, placed)) for each in backend.render(requests))
+            one, other = (encode(composite(each, placed), slot.format) for each in backend.render(requests))
             yield Subject(placed, rows, tuple(objects.get(row.path) for row in rows), (one, other))
 
 

@@ -31,6 +31,7 @@ COMMANDS = (
     "contact-sheet",
     "learn",
     "verify",
+    "gallery",
     "evaluate",
     "replay",
     "warm-start",

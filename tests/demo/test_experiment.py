@@ -202,6 +202,9 @@ def test_a_small_run_writes_its_report_and_makes_nothing_twice(tmp_path: Path, m
         assert f"]({path})" in page
         with Image.open(tmp_path / "first" / path) as sheet:
             assert sheet.format == "JPEG"
+    gallery = (tmp_path / "gallery.html").read_text()
+    assert all(each.creative_id in gallery for each in rows)
+    assert "Shellback Lounge Armchair" in gallery
 
     assert main([*words, "--out", str(tmp_path / "second")]) == 0
     second = json.loads((tmp_path / "second/experiment.json").read_text())
