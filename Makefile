@@ -17,7 +17,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs test test-flink check test-peers bench soak chaos chaos-serve fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs experiment test test-flink check test-peers bench soak chaos chaos-serve fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -42,6 +42,9 @@ demo: setup ## run the whole system with simulated shoppers and show that it lea
 
 demo-runs: setup ## run the demo on ten seeds, about 40 minutes, and write docs/demo-runs.md (ARGS="--seeds 3")
 	@$(BIN)/python -m demo.runs $(ARGS)
+
+experiment: setup ## 100 products × 18 prompts and a report of what came of them, about 8 minutes (ARGS="--products 20")
+	@$(BIN)/python -m demo.experiment $(ARGS)
 
 test: setup-test ## run the whole test suite (ARGS="-k name -x")
 	@$(BIN)/python -m pytest $(ARGS)

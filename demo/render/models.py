@@ -11,6 +11,12 @@ from contracts.errors import InvalidInputError
 from demo.render.mesh import Mesh, fit_to, turned
 from demo.render.wavefront import read_obj
 
+# What licence texts of the libraries say, link targets and file names included.
+_TERMS = {
+    "CC0 1.0": r"publicdomain/(?:zero|mark)/1\.0|choose/zero|\bCC-?(?:0|Zero)\b",
+    "CC BY 3.0": r"licenses/by/3\.0|\bCC-BY\b|Creative Commons Attribution 3\.0|\bAttribution 3\.0",
+}
+_REFUSED = r"non-?commercial|no-?deriv|share-?alike|by-(?:nc|nd|sa)"
 _PROPERTY = re.compile(r"^(\w+)#(\d+)=(.*)$", re.MULTILINE)
 
 
@@ -56,12 +62,26 @@ class Library:
         return fit_to(mesh, model.width, model.depth, model.height)
 
     def licence(self, key: str) -> str:
-        """The licence text packed with a model, tags removed; empty where there is none."""
+        """The licence text packed with a model, or else with the library; empty where there is none."""
         folder = self.models[key].path.rpartition("/")[0] + "/"
         with zipfile.ZipFile(self.path) as archive:
-            names = [n for n in archive.namelist() if n.startswith(folder) and "licen" in n.lower()]
+            found = [name for name in archive.namelist() if "licen" in name.lower()]
+            names = [name for name in found if name.startswith(folder)] or [name for name in found if "/" not in name]
             text = "\n".join(archive.read(name).decode("utf-8", "replace") for name in names)
-        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)).strip()
+        return " ".join(text.split())
+
+    def terms(self, key: str) -> str:
+        """``CC0 1.0`` or ``CC BY 3.0``, as the licence text packed with a model says.
+
+        Raises:
+            InvalidInputError: the text says neither, both, or asks for more than attribution.
+        """
+        text = self.licence(key)
+        said = [name for name, pattern in _TERMS.items() if re.search(pattern, text, re.IGNORECASE)]
+        if len(said) != 1 or re.search(_REFUSED, text, re.IGNORECASE):
+            msg = f"model {key!r} of {self.path.name} is under {said or 'unknown terms'}: take another model"
+            raise InvalidInputError(msg)
+        return said[0]
 
 
 def open_library(path: Path) -> Library:

@@ -1,4 +1,4 @@
-"""The list of products to photograph, read from products.yaml."""
+"""The list of products to photograph, read from a recipe (products.yaml, hundred.yaml)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from demo.render.mesh import Material, Mesh
 from demo.render.studio import Shot
 
 _VERSION = 1
+ATTRIBUTES = ("colour", "material")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,25 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One product, the model it is, how to finish its materials and how to photograph it."""
+    """One product, the model it is, how to finish its materials and how to photograph it.
+
+    ``library`` is the name of the model's furniture library ("": the only one); ``borrowed`` says that the photo is
+    another catalogue's.
+    """
 
     product: Product
     model: str
     shot: Shot
     finishes: Mapping[str, Finish]
+    library: str = ""
+    borrowed: bool = False
 
 
 def read_recipe(path: Path) -> tuple[Entry, ...]:
-    """Read products.yaml.
+    """Read a recipe: products, after those that it borrows from another one.
+
+    ``borrow`` names a recipe beside this one, the folder of its catalogue as seen from this catalogue, and for each
+    product taken its ``category`` here and its attributes.
 
     Raises:
         InvalidInputError: another version, a field that is missing or unknown, or an item id given twice.
@@ -58,7 +68,8 @@ def read_recipe(path: Path) -> tuple[Entry, ...]:
     if document.get("version") != _VERSION:
         msg = f"{path} has version {document.get('version')!r}; this program reads version {_VERSION}"
         raise InvalidInputError(msg)
-    entries = tuple(_entry(path, each) for each in document["products"])
+    borrowed = _borrowed(path, document["borrow"]) if "borrow" in document else ()
+    entries = (*borrowed, *(_entry(path, each) for each in document["products"]))
     ids = [entry.product.item_id for entry in entries]
     twice = sorted({each for each in ids if ids.count(each) > 1})
     if twice:
@@ -81,6 +92,28 @@ def finished(mesh: Mesh, finishes: Mapping[str, Finish]) -> Mesh:
     return replace(mesh, materials=materials)
 
 
+def _borrowed(path: Path, fields: Mapping[str, Any]) -> tuple[Entry, ...]:
+    theirs = {entry.product.item_id: entry for entry in read_recipe(path.parent / fields["recipe"])}
+    entries = []
+    for item, said in fields["products"].items():
+        if item not in theirs:
+            msg = f"{path}: {fields['recipe']} has no product {item!r} to borrow"
+            raise InvalidInputError(msg)
+        entry = theirs[item]
+        product = replace(
+            entry.product,
+            category=str(said["category"]),
+            image_uri=f"{fields['folder']}/{entry.product.image_uri}",
+            attributes=_attributes(said),
+        )
+        entries.append(replace(entry, product=product, library=fields.get("library", ""), borrowed=True))
+    return tuple(entries)
+
+
+def _attributes(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(fields[name])) for name in ATTRIBUTES if name in fields)
+
+
 def _entry(path: Path, fields: Mapping[str, Any]) -> Entry:
     try:
         item = str(fields["id"])
@@ -92,9 +125,11 @@ def _entry(path: Path, fields: Mapping[str, Any]) -> Entry:
             price=float(fields["price"]),
             brand=str(fields["brand"]),
             image_uri=f"photos/{item}.jpg",
+            attributes=_attributes(fields),
         )
         finishes = {name: _finish(values) for name, values in fields.get("finishes", {}).items()}
-        return Entry(product, str(fields["model"]), Shot(**fields.get("shot", {})), finishes)
+        shot = Shot(**fields.get("shot", {}))
+        return Entry(product, str(fields["model"]), shot, finishes, str(fields.get("library", "")))
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{path}: product {fields.get('id', '?')!r} has a bad or missing field: {error}"
         raise InvalidInputError(msg) from error

@@ -261,6 +261,78 @@ def test_a_catalogue_is_made_from_a_library_and_a_recipe(tmp_path: Path, library
     assert not (out / "photos/cube-a.jpg").exists()
 
 
+BORROW = """
+borrow:
+  recipe: products.yaml
+  folder: ../theirs
+  products:
+    cube-a: {category: blocks, colour: green}
+"""
+
+
+def test_a_recipe_may_borrow_photos_of_another(tmp_path: Path, library: Path) -> None:
+    (tmp_path / "products.yaml").write_text("version: 1\nproducts:" + PRODUCT.format(id="cube-a"))
+    recipe = tmp_path / "more.yaml"
+    own = PRODUCT.format(id="cube-b").replace("    price:", "    library: tiny\n    material: stone\n    price:")
+    recipe.write_text("version: 1" + BORROW + "products:" + own)
+    out = tmp_path / "catalogue"
+    main(["--library", str(library), "--recipe", str(recipe), "--out", str(out), "--size", "48"])
+    rows = pq.read_table(out / "products.parquet").to_pylist()
+    assert [(row["item_id"], row["category"], row["image_uri"]) for row in rows] == [
+        ("cube-a", "blocks", "../theirs/photos/cube-a.jpg"),
+        ("cube-b", "toys", "photos/cube-b.jpg"),
+    ]
+    assert [(row["colour"], row["material"]) for row in rows] == [("green", None), (None, "stone")]
+    assert [path.name for path in (out / "photos").iterdir()] == ["cube-b.jpg"]
+    assert (out / "NOTICE.md").read_text().count("CC0 1.0 |") == 2
+
+    recipe.write_text("version: 1" + BORROW.replace("cube-a", "cube-z") + "products: []\n")
+    with pytest.raises(InvalidInputError, match="no product 'cube-z' to borrow"):
+        read_recipe(recipe)
+    recipe.write_text("version: 1\nproducts:" + own.replace("tiny", "huge"))
+    with pytest.raises(InvalidInputError, match=r"huge\.sh3f: give it with --library"):
+        main(["--library", str(library), "--recipe", str(recipe), "--out", str(out), "--size", "48"])
+
+
+def with_licence(folder: Path, text: str) -> Path:
+    path = folder / "licensed.sh3f"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("PluginFurnitureCatalog.properties", INDEX)
+        archive.writestr("set/cube/License.html", text)
+        archive.writestr("LICENSE.TXT", "https://creativecommons.org/publicdomain/zero/1.0/")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ('<a href="http://creativecommons.org/licenses/by/3.0/">CC-BY</a>', "CC BY 3.0"),
+        ("Released under Creative Commons Attribution 3.0", "CC BY 3.0"),
+        ("released as CC-Zero", "CC0 1.0"),
+        ("", None),
+        ("All rights reserved", None),
+        ("CC0, but see licenses/by/3.0", None),
+        ("Creative Commons Attribution 3.0 NonCommercial", None),
+        ("http://creativecommons.org/licenses/by-sa/3.0/", None),
+    ],
+)
+def test_a_model_s_own_licence_counts(tmp_path: Path, text: str, terms: str | None) -> None:
+    library = open_library(with_licence(tmp_path, text))
+    if terms is not None:
+        assert library.terms("cube") == terms
+    else:
+        with pytest.raises(InvalidInputError, match="take another model"):
+            library.terms("cube")
+
+
+def test_a_model_without_a_licence_text_is_under_the_library_s(tmp_path: Path, library: Path) -> None:
+    path = tmp_path / "plain.sh3f"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("PluginFurnitureCatalog.properties", INDEX)
+        archive.writestr("LICENSE.TXT", "Creative Commons Attribution 3.0 Unported")
+    assert open_library(path).terms("cube") == "CC BY 3.0"
+
+
 def test_a_missing_library_or_model_says_what_to_do(tmp_path: Path, library: Path) -> None:
     with pytest.raises(InvalidInputError, match="sweethome3d-furniture"):
         open_library(tmp_path / "nowhere.sh3f")
