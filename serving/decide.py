@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -15,49 +14,34 @@ from contracts import (
     ORIGINAL,
     ORIGINAL_ARM,
     Clock,
-    InvalidInputError,
     TokenError,
     TokenPayload,
     TrafficPolicy,
     arms_bytes,
     arms_that_fit,
-    check_name,
-    check_user,
     id_text,
     new_decision_ids,
 )
-from serving.bodies import CreativeOut, DecideIn, DecideOut, DecisionOut, ItemIn, ModelOut
-from serving.choice import NO_CREATIVE, NO_PACK, Chosen, Scored, choose_scored, eligible_arms, score
+from serving.asking import Ask, category_of, check_request, refuse_unknown
+from serving.bodies import CreativeOut, DecideIn, DecideOut, DecisionOut, ModelOut
+from serving.choice import NO_PACK, Chosen, Scored, choose_scored, eligible_arms, score
 from serving.config import ServerConfig
-from serving.eligibility import ArmFilter, arm_filter, narrowed
+from serving.eligibility import narrowed
+from serving.flags import item_flags, request_flags
 from serving.gather import Encoder, Gathered, Gatherer
 from serving.http import Request, RequestError, Response, decode_json, json_response, read_body
-from serving.landing import is_picture_url, is_web_url, landing_url
+from serving.landing import is_picture_url, landing_url
 from serving.memory import Slot
 from serving.metrics import Metrics
 from serving.refresh import PackTable, PolicyTable
 from serving.tokens import TokenSealer
 
-CATEGORY_TEXT = "item_profile:category"
 URL_TEXT = "item_profile:url"
 IMAGE_TEXT = "item_profile:image_url"
-NO_CATEGORY = "uncategorised"
-ARMS_CUT = "arms_cut"
 # So many bytes of arms are left to a token as they are: names and URL have the rest.
 PLAIN_ARMS_BYTES = 1_024
-_MEMO = 1024
 
 _decoder = msgspec.json.Decoder(DecideIn)
-
-
-class Ask(NamedTuple):
-    """A checked request for one item."""
-
-    item: str
-    category: str | None
-    image_url: str | None
-    url: str | None
-    arms: ArmFilter | None = None
 
 
 class Seen(NamedTuple):
@@ -136,12 +120,12 @@ class Decider:
         """
         now_ms = self.clock.now_ms()
         gathered = await self.gatherer.gather(user, [ask.item for ask in asks], placement, now_ms)
-        _refuse_unknown(asks, placement, gathered)
+        refuse_unknown(asks, placement, gathered)
         decided, self._sealing_s = time.perf_counter(), 0.0
         decisions = self._choose(user, placement, asks, gathered, now_ms)
         self.metrics.stage("choose", time.perf_counter() - decided - self._sealing_s)
         self.metrics.stage("seal", self._sealing_s)
-        flags = _request_flags(gathered, policy_loaded=self.policies.loaded)
+        flags = request_flags(gathered, policy_loaded=self.policies.loaded)
         self.metrics.flags(flags)
         return DecideOut(decisions, self._model(asks[0], gathered.slots[0], now_ms), flags)
 
@@ -150,7 +134,7 @@ class Decider:
     ) -> list[DecisionOut]:
         traffic = self.policies.traffic
         policy = traffic.policy_of(user)
-        categories = [_category(ask, slot) for ask, slot in zip(asks, gathered.slots, strict=True)]
+        categories = [category_of(ask, slot) for ask, slot in zip(asks, gathered.slots, strict=True)]
         round_ = _Round(
             user,
             placement,
@@ -196,7 +180,7 @@ class Decider:
             shared.policy, eligible, shared.scored[row], epsilon=traffic.epsilon_of(category), key=decision_id
         )
         creative = self._creative(chosen.arm, ask, slot)
-        flags = _item_flags(gathered, row, chosen, creative, category, emptied, refused=refused, cut=cut)
+        flags = item_flags(gathered, row, chosen, creative, category, emptied, refused=refused, cut=cut)
         if flags:
             self.metrics.flags(flags)
         entries = len(shared.contexts) // len(shared.scored)
@@ -292,114 +276,11 @@ class Decider:
         return token
 
     def _model(self, ask: Ask, slot: Slot, now_ms: int) -> ModelOut | None:
-        pack = self.packs.get(_category(ask, slot))
+        pack = self.packs.get(category_of(ask, slot))
         if pack is None:
             return None
         return ModelOut(pack.model.lineage, pack.model.generation, max(0, now_ms - pack.loaded_ms))
 
 
-def check_request(body: DecideIn, max_items: int) -> tuple[str, str, list[Ask]]:
-    """Check the ids and URLs of a request: the user, the placement, one ``Ask`` an item.
-
-    Raises:
-        RequestError: 400, naming the value and the rule.
-    """
-    items = body.items if body.items is not None else [body.item] if body.item is not None else []
-    if body.items is not None and body.item is not None:
-        raise RequestError(400, "wrong_count", "send items, or item for a single one, not both")
-    if not 0 < len(items) <= max_items:
-        raise RequestError(400, "wrong_count", f"{len(items)} items: send 1 to {max_items} in items, or one in item")
-    try:
-        user, placement = check_user(body.user), check_name("placement", body.placement)
-        arms = arm_filter(body.only_arms, body.exclude_arms)
-        return user, placement, [_ask(item, arms) for item in items]
-    except RequestError:
-        raise
-    except InvalidInputError as error:
-        raise RequestError(400, "invalid_id", str(error)) from None
-
-
-def _ask(item: ItemIn, arms: ArmFilter | None) -> Ask:
-    check_name("item", item.id)
-    if item.category is not None:
-        check_name("category", item.category)
-    for name, url, good in (("image_url", item.image_url, is_picture_url), ("url", item.url, is_web_url)):
-        if url is not None and not good(url):
-            detail = f"{name} {url[:120]!r} of item {item.id!r}: use an absolute http or https URL in plain ASCII"
-            raise RequestError(400, "invalid_url", detail)
-    return Ask(
-        item.id, item.category, item.image_url, item.url, arm_filter(item.only_arms, item.exclude_arms, within=arms)
-    )
-
-
-def _refuse_unknown(asks: list[Ask], placement: str, gathered: Gathered) -> None:
-    """Refuse what nobody can answer: only when the stores were asked, and the request brings no picture itself."""
-    if not gathered.live or any(slot.creatives for slot in gathered.slots) or any(ask.image_url for ask in asks):
-        return
-    if not any(slot.texts for slot in gathered.slots):
-        named = ", ".join(ask.item for ask in asks[:5])
-        detail = f"no features, creatives or image_url for {named}: check the ids, or send image_url with the items"
-        raise RequestError(404, "unknown_item", detail)
-    if not gathered.placement_known:
-        detail = f"placement {placement!r} has no features and no creatives: check its id, or send image_url"
-        raise RequestError(404, "unknown_placement", detail)
-
-
 def _size(text: str) -> int:
     return len(text.encode())
-
-
-def _category(ask: Ask, slot: Slot) -> str:
-    return _usable_category(slot.texts.get(CATEGORY_TEXT)) or ask.category or NO_CATEGORY
-
-
-@lru_cache(maxsize=_MEMO)
-def _usable_category(found: str | None) -> str | None:
-    try:
-        return check_name("category", found) if found else None
-    except InvalidInputError:
-        return None
-
-
-def _item_flags(
-    gathered: Gathered,
-    row: int,
-    chosen: Chosen,
-    creative: CreativeOut | None,
-    category: str,
-    emptied: str | None,
-    *,
-    refused: bool,
-    cut: bool,
-) -> tuple[str, ...]:
-    flags = []
-    if chosen.flag is not None and (gathered.live or chosen.flag != NO_PACK):
-        flags.append(chosen.flag)
-    if creative is None and chosen.flag != NO_CREATIVE:
-        flags.append(NO_CREATIVE)
-    if emptied is not None and chosen.flag == NO_CREATIVE:
-        flags.append(emptied)
-    if gathered.stale[row]:
-        flags.append("stale_features")
-    if gathered.remembered[row]:
-        flags.append("remembered_creatives")
-    if creative is None and gathered.live and not gathered.slots[row].texts:
-        flags.append("unknown_item")
-    if category == NO_CATEGORY:
-        flags.append("no_category")
-    if refused:
-        flags.append("landing_refused")
-    if cut:
-        flags.append(ARMS_CUT)
-    return tuple(flags)
-
-
-def _request_flags(gathered: Gathered, *, policy_loaded: bool) -> tuple[str, ...]:
-    flags = []
-    if not gathered.live:
-        flags.append("redis_unavailable")
-    elif not gathered.user_known:
-        flags.append("cold_user")
-    if not policy_loaded:
-        flags.append("default_policy")
-    return tuple(flags)
