@@ -1,6 +1,4 @@
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -8,24 +6,9 @@ from pathlib import Path
 import pytest
 
 from stores import EmbeddedRedis, connect
+from tests.browser import needs_browser, page_at
 from tests.serving.studio_world import ITEMS, RATES, fill_studio
 from tests.serving.world import PLACEMENTS, ServerProcess, fill, wait_until
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH: apt install chromium")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--window-size=1280,4000",
-    "--virtual-time-budget=8000",
-)
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +27,8 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def page_of(server: ServerProcess, folder: Path) -> tuple[str, str]:
-    """The page as the browser holds it after a while, and what the browser complained of."""
-    assert BROWSER is not None
-    command = [BROWSER, *FLAGS, f"--user-data-dir={folder}", "--dump-dom", f"{server.config.base_url}/studio"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    complaints = "\n".join(line for line in ended.stderr.splitlines() if "CONSOLE" in line)
-    return ended.stdout, complaints
+    """The studio as a browser holds it after a while, and what the browser complained of."""
+    return page_at(f"{server.config.base_url}/studio", folder)
 
 
 def texts(page: str, pattern: str) -> list[str]:

@@ -1,7 +1,5 @@
 import json
 import re
-import shutil
-import subprocess
 from html import unescape
 from pathlib import Path
 
@@ -12,22 +10,9 @@ from beam_pipelines.generate.manifest import ManifestRow, path_of, write_part
 from contracts import InvalidInputError, Placement, Prompt
 from generation import FILE_FORMATS, Creative, ProceduralBackend, Verdict, encode, encode_jpeg, specs_of
 from stores import FileObjectStore
+from tests.browser import needs_browser, page_at
 from tests.generation.studio import PROMPTS, SLOTS, photo_pixels, product
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH: apt install chromium")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--window-size=1280,1000",
-    "--virtual-time-budget=6000",
-)
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"><!--"
 REFUSED = Verdict(("halo",), {"halo": 7.25, "size": 0.5})
 GOOD = Verdict((), {"halo": 1.0, "size": 0.5})
@@ -56,13 +41,11 @@ def data_of(page: str) -> dict[str, object]:
 
 def dom(page: str, folder: Path, view: str = "") -> str:
     """The page as the browser holds it, opened from disk; anything it complains of fails."""
-    assert BROWSER is not None
     path = folder / "gallery.html"
     path.write_text(page, "utf-8")
-    command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", f"{path.as_uri()}#{view}"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert [line for line in ended.stderr.splitlines() if "CONSOLE" in line] == []
-    return ended.stdout
+    found, complaints = page_at(f"{path.as_uri()}#{view}", folder / "profile")
+    assert complaints == ""
+    return found
 
 
 def shown(page: str) -> list[str]:
