@@ -17,7 +17,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs experiment test test-flink check test-peers bench soak chaos chaos-serve fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs experiment test test-flink check test-peers bench bench-generate soak chaos chaos-serve fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -63,6 +63,9 @@ test-peers: setup-bench ## hold the learner to other libraries and public data s
 
 bench: setup-test setup-bench ## measure, print figures against their targets, write docs/benchmarks.md (ARGS="suite ...")
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-generate: setup-test ## measure the generation job and its quality gate, about 12 minutes (part of bench)
+	@$(BIN)/python -m benchmarks generation gate
 
 soak: setup-test ## memory of the learner under ten minutes of traffic (ARGS=minutes)
 	@BACKDROP_SOAK_MINUTES="$(ARGS)" $(BIN)/python -m benchmarks soak

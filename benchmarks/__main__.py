@@ -22,6 +22,7 @@ SUITES: dict[str, str] = {
     "writer": "benchmarks.writer",
     "activity": "benchmarks.activity",
     "gate": "benchmarks.gate",
+    "generation": "benchmarks.generation",
     "generation_gpu": "benchmarks.generation_gpu",
     "reader": "benchmarks.reader",
 }

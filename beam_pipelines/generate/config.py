@@ -139,6 +139,7 @@ class GenerateReport:
     ``planned`` are those that did not exist, ``made`` those written, ``skipped`` those that existed, ``retried``
     the extra attempts, ``rejected`` the pictures whose every attempt the quality gate refused (kept and flagged,
     not published), ``published`` the references in the creative index; ``counts`` says the same before it begins.
+    ``seconds`` is the time that all workers together spent on each kind of work (``cutout``, ``paint``, ``gate``, ...).
     """
 
     planned: int
@@ -149,13 +150,15 @@ class GenerateReport:
     published: int
     dead_letters: Mapping[str, int]
     counts: PlanCounts = field(default_factory=PlanCounts)
+    seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def to_json(self) -> str:
         """Write as JSON."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         counts = {name: getattr(self.counts, name) for name in self.counts.__dataclass_fields__}
         plain["counts"] = {**counts, **{name: dict(counts[name]) for name in ("by_placement", "by_category")}}
-        return json.dumps({**plain, "dead_letters": dict(self.dead_letters)}, sort_keys=True)
+        named = {name: dict(plain[name]) for name in ("dead_letters", "seconds")}
+        return json.dumps({**plain, **named}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "GenerateReport":

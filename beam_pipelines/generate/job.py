@@ -31,7 +31,7 @@ from generation import (
 )
 from stores import ObjectStore, PolicyStore, connect, open_objects
 
-_DEAD = "dead_"
+_DEAD, _TIME = "dead_", "_ms"
 # Below this many products, planning is done before a second process has started.
 _FEW = 2_000
 
@@ -185,6 +185,9 @@ def _report(counts: Counter[str]) -> GenerateReport:
             by_placement=_named(counts, PLACEMENT),
             by_category=_named(counts, CATEGORY),
         ),
+        seconds={
+            name.removesuffix(_TIME): number / 1000 for name, number in sorted(counts.items()) if name.endswith(_TIME)
+        },
     )
 
 

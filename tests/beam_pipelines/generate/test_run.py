@@ -33,6 +33,8 @@ def test_two_processes_make_what_one_makes(tmp_path: Path) -> None:
     seen: list[Progress] = []
     report = run(config, seen.append)
     assert (report.planned, report.made, report.rejected, dict(report.dead_letters)) == (16, 16, 0, {})
+    assert {"cutout", "paint", "gate", "store"} <= report.seconds.keys()
+    assert report.seconds["paint"] > 0
     assert seen[-1] == Progress(16, 16, "finished")
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     alone = replace(config, workers=1, objects_uri=str(tmp_path / "alone"))

@@ -1,0 +1,69 @@
+"""Large catalogues through the driver of the generation job: ``python -m benchmarks.generation_feed SUFFIX ROWS``."""
+
+import csv
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from beam_pipelines.generate import GenerateConfig
+from beam_pipelines.generate.intake import Intake
+from contracts import Prompt
+from generation import PromptBook
+from stores import FileObjectStore
+
+_COLUMNS = ("item_id", "category", "title", "description", "price", "brand", "image_uri")
+_BOOK = PromptBook({"chairs": (Prompt("oak", "chairs", "on oak"),)})
+
+
+def write(path: Path, rows: int) -> None:
+    """Write a catalogue in the format of its suffix."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if path.suffix == ".csv":
+            table = csv.writer(file)
+            table.writerow(_COLUMNS)
+            table.writerows(row.values() for row in _rows(rows))
+        elif path.suffix == ".jsonl":
+            file.writelines(json.dumps(row) + "\n" for row in _rows(rows))
+        else:
+            file.write('<rss xmlns:g="http://base.google.com/ns/1.0"><channel>')
+            for row in _rows(rows):
+                fields = "".join(f"<g:{name}>{escape(text)}</g:{name}>" for name, text in row.items())
+                file.write(f"<item>{fields}</item>\n")
+            file.write("</channel></rss>")
+
+
+def _rows(count: int) -> Iterator[dict[str, str]]:
+    for number in range(count):
+        words = f"A chair with the number {number} & a name of some length"
+        values = (f"sku-{number:08d}", "chairs", words, words * 3, "149.00 EUR", "Nordhage", f"photos/{number}.jpg")
+        yield dict(zip(_COLUMNS, values, strict=True))
+
+
+def main(suffix: str, rows: int) -> None:
+    """Stream the catalogue into chunks as the job does; print rows, seconds, and MiB that memory grew by."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / f"products.{suffix}"
+        write(path, rows)
+        config = GenerateConfig(str(path), "", "", str(folder / "objects"))
+        plans = FileObjectStore(folder / "plans")
+        before, begun, seen = _peak_mib(), time.perf_counter(), 0
+        for chunk in Intake(config, _BOOK, plans, "plans/").chunks():
+            seen += chunk.products
+            # As a run's own files these would be there to its end; here they only fill the disk.
+            plans.remove(chunk.path)
+        found = {"rows": seen, "seconds": time.perf_counter() - begun, "mib": _peak_mib() - before}
+    sys.stdout.write(json.dumps(found))
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
