@@ -122,7 +122,8 @@ def generate(
 
     section = {"backend": backend, "model_folder": model_folder, "workers": workers}
     settings = _settings(home, redis_url, generate=section)
-    generate_with_progress(wiring.generate_config(settings, limit=limit, only=tuple(only or ()), dry_run=dry_run))
+    config = wiring.generate_config(settings, limit=limit, only=tuple(only or ()), dry_run=dry_run)
+    generate_with_progress(config, settings.generate.prices)
 
 
 @app.command("contact-sheet")

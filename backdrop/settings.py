@@ -132,6 +132,7 @@ class GenerateSection(_Section):
     wave_chunks: int = Field(20, ge=1, description="1,000 products each; a pipeline on this machine gets so many.")
     min_ram: str = Field("", description="Beam's resource hint of the model's stage, such as \"16GB\".")
     accelerator: str = Field("", description='The same, such as "type:nvidia-l4;count:1;install-nvidia-driver".')
+    prices: Path | None = Field(None, description="Price file for --dry-run (deploy/generate/prices.yaml), YAML.")
     private_hosts: tuple[str, ...] = Field((), description="Hosts with photos whose addresses are not public.")
 
 

@@ -8,6 +8,7 @@ from generation.contact_sheet import SheetCell, contact_sheet
 from generation.creative import Creative, Failure, Finisher, Renderer, Wanted, originals, placed_once
 from generation.cutout import CutOut, MaskError, Segmenter, cut_out, cutout_recipe
 from generation.cutout_file import cutout_name, decode_cutout, encode_cutout
+from generation.document import read_document
 from generation.encode import FILE_FORMATS, FileFormat, encode, encode_jpeg, file_format
 from generation.fetch import FetchLimits, PhotoFetcher
 from generation.gate import Gate, open_gate
@@ -107,6 +108,7 @@ __all__ = [
     "placement_of",
     "prompt_of",
     "read_catalogue",
+    "read_document",
     "read_photo_bytes",
     "read_placements",
     "read_prompts",

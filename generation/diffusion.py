@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from contracts import Prompt, SetupError
+from contracts import Prompt
 from generation.arrays import Pixels
 from generation.backend import RenderRequest
 from generation.diffusion_settings import DiffusionSettings
 from generation.layout import Placed
+from generation.model_files import check_model_files
 from generation.token_budget import TokenBudget
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from generation.diffusion_pipeline import Models
 
 _MULTIPLE = 8
-_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "controlnet")
 # What changes a picture by less than its rounding, or says where it is made.
 _NOT_THE_PICTURE = frozenset({"model", "batch", "device", "compile"})
 
@@ -39,16 +39,10 @@ class DiffusersBackend:
         """Check that the model's folder is complete; ``load`` lets backends share one loaded model.
 
         Raises:
-            SetupError: naming what is missing.
+            SetupError: naming what is missing or cut off.
         """
         folder = Path(settings.model)
-        missing = [part for part in _PARTS if not (folder / part).is_dir()]
-        if missing or not (folder / "model_index.json").is_file():
-            message = (
-                f"{folder} is no StableDiffusionControlNetInpaintPipeline (missing: {missing or 'model_index.json'}): "
-                "save one there with save_pretrained"
-            )
-            raise SetupError(message)
+        check_model_files(folder)
         self._settings = settings
         self._load = load
         self._digest = _model_digest(folder)

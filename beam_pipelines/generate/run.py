@@ -24,7 +24,8 @@ def run(config: GenerateConfig, progress: Callable[[Progress], None] | None = No
     """Make all creatives that are missing and publish what exists; returns when all is done.
 
     The job and its workers run in a process group of their own: whatever ends this call (an error, Ctrl-C) ends
-    them at once. Work that is done stays done, and the next run goes on from there.
+    them at once. Work that is done stays done, and the next run goes on from there. ``progress`` is called several
+    times a second, whether or not anything has changed.
 
     Raises:
         BackdropError: what the job raised, under its own class; SetupError and InvalidInputError say what to do.
@@ -50,16 +51,14 @@ def run(config: GenerateConfig, progress: Callable[[Progress], None] | None = No
 
 
 def _watch(child: "subprocess.Popen[bytes]", folder: Path, progress: Callable[[Progress], None] | None) -> None:
-    last: Progress | None = None
-    while child.poll() is None:
+    while True:
+        ended = child.poll() is not None
         now = _progress(folder)
-        if progress is not None and now is not None and now != last:
+        if progress is not None and now is not None:
             progress(now)
-            last = now
+        if ended:
+            return
         time.sleep(_POLL_S)
-    now = _progress(folder)
-    if progress is not None and now is not None and now != last:
-        progress(now)
 
 
 def _progress(folder: Path) -> Progress | None:

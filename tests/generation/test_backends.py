@@ -115,15 +115,20 @@ def test_the_budget_is_the_models_own_to_the_token(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", ["tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json", "text_encoder/config.json"]
+    ("broken", "words"),
+    [
+        ("tokenizer/tokenizer.json", "tokenizer in"),
+        ("tokenizer/tokenizer_config.json", "tokenizer in"),
+        ("text_encoder/config.json", r"text_encoder/config\.json"),
+    ],
 )
-def test_a_broken_tokenizer_is_named(tiny_model: Path, tmp_path: Path, broken: str) -> None:
+def test_a_broken_tokenizer_is_named(tiny_model: Path, tmp_path: Path, broken: str, words: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
     assert (folder / broken).is_file()
     for path in (folder / broken).parent.iterdir():
         path.write_bytes(b"{")
-    with pytest.raises(SetupError, match="tokenizer in"):
+    with pytest.raises(SetupError, match=words):
         open_backend("diffusers", {"model": str(folder)}).check(PROMPTS[0])
 
 
@@ -149,11 +154,14 @@ def test_wrong_names_and_options_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_with_a_damaged_file_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    for path in tiny_model.rglob("*"):
-        if path.is_file():
-            copy = tmp_path / path.relative_to(tiny_model)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes() if path.parent.name != "unet" else b"{")
-    broken = open_backend("diffusers", {"model": str(tmp_path), "side": "64"})
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    config = folder / "vae" / "config.json"
+    config.write_text(config.read_text().replace('"latent_channels": 4', '"latent_channels": 5'))
+    # Whole files that do not fit together are found when they are loaded.
+    unfit = open_backend("diffusers", {"model": str(folder), "side": "64"})
     with pytest.raises(SetupError, match="cannot be loaded"):
-        broken.render(requests()[:1])
+        unfit.render(requests()[:1])
+    (folder / "unet" / "config.json").write_bytes(b"{")
+    with pytest.raises(SetupError, match=r"unet/config\.json cannot be read"):
+        open_backend("diffusers", {"model": str(folder)})
