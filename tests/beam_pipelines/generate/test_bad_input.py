@@ -1,4 +1,4 @@
-"""What catalogue, disk, bucket and model folder may do to a whole run: a reason each, nothing half-written."""
+"""What catalogue, disk, bucket and model folder may do to a run: a reason each, nothing half-written."""
 
 import io
 import json
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beam_pipelines.generate import GenerateConfig, run
+from beam_pipelines.generate import GenerateConfig, Progress, run
 from beam_pipelines.generate.job import run_job
 from beam_pipelines.generate.manifest import read_dead, read_manifest
 from contracts import SetupError, StoreError
@@ -118,6 +118,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_nothing_is_half_written_and_the_next_run_goes_on(tmp_path: Path, small_disk: Path) -> None:
     config = open_shop(tmp_path, [row(f"stool{i}") for i in range(4)], rows_per_part=2)
     whole = run_job(config, lambda _: None)
@@ -151,11 +152,14 @@ def test_a_bucket_that_answers_503_for_a_while_costs_time_only(tmp_path: Path, b
     config = replace(plain, objects_uri="gs://shop/backdrop")
     bucket.fail_next = 2
 
-    def trouble(_: object) -> None:
-        # Told at the beginning, when pictures are asked for, and at the end.
-        bucket.fail_next = 2
+    def trouble(now: Progress) -> None:
+        if now.phase == "rendering":
+            # What was refused while planning is behind it; now pictures are to be stored.
+            assert bucket.fail_next == 0
+            bucket.fail_next = 3
 
     assert run_job(config, trouble) == here
+    assert bucket.fail_next == 0
     assert everything(config) == everything(plain)
 
 
