@@ -184,6 +184,8 @@ def test_elements_and_messages_pass_as_bytes(config: GenerateConfig) -> None:
     counts = PlanCounts(3, 16, 10, 0, 12, {"square": 8, "banner": 8}, {"seating": 12, "garden": 4})
     report = GenerateReport(1, 2, 3, 4, 5, 6, {"bad_image": 1}, counts)
     assert GenerateReport.from_json(report.to_json()) == report
+    timed = replace(report, seconds={"paint": 1.5})
+    assert GenerateReport.from_json(timed.to_json()).seconds == timed.seconds
 
 
 def test_settings_that_cannot_work_are_refused(config: GenerateConfig) -> None:
