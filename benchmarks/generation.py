@@ -22,9 +22,10 @@ PACKAGES = ("apache-beam", "diffusers", "torch", "rembg", "onnxruntime", "numpy"
 _ROOT = Path(__file__).parents[1]
 _CATALOGUE = _ROOT / "demo/catalogue"
 # Products of a round: 24 pictures each, so that both sides make more than 500.
-_ROUND, _ROUNDS = 11, 2
+_ROUND, _ROUNDS = 12, 2
 _SMALL, _LARGE = 2, 8
-_FEEDS = {"csv": 1_000_000, "jsonl": 200_000, "xml": 200_000}
+_FEEDS = {"csv": 1_000_000, "parquet": 1_000_000, "jsonl": 200_000, "xml": 200_000}
+_ROW_BYTES = 200
 _ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 # Work on pictures; the rest of a job's time is Beam's, the stores' and the planner's.
 _WORK = ("photo", "cutout", "place", "paint", "composite", "gate", "encode")
@@ -40,55 +41,57 @@ def rows() -> Iterator[Row]:
         yield _overhead(Path(name), items)
         yield from _processes(Path(name), items)
     for suffix, count in _FEEDS.items():
-        found = json.loads(_output(["benchmarks.generation_feed", suffix, str(count)]))
-        grown = f"memory grew by {found['mib']:.0f} MiB ({found['mib'] * 2**20 / count:.0f} B a row)"
-        note = f"{found['seconds']:.0f} s, {grown}"
-        yield Row(
-            f"catalogue of {found['rows']:,} rows, {suffix}", found["rows"] / found["seconds"], "rows/s", note=note
-        )
+        yield from _feed(suffix, count)
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    """A job's report, the seconds from its first picture to its last, and how many pictures came in those."""
+class _Job:
+    """What a job did, the seconds it took, those to its first picture, and what came how fast behind that."""
 
     report: GenerateReport
-    seconds: float
+    wall_s: float
+    start_s: float
     pictures: int
+    seconds: float
 
 
 def _overhead(folder: Path, items: Sequence[str]) -> Row:
     """By the difference of a large and a small job, which both start once."""
-    small, large = (
-        _job(folder / f"share-{count}", items[:count], workers=1) for count in (_SMALL, _LARGE)
-    )  # fmt: skip
-    work = sum(large[0].report.seconds[name] - small[0].report.seconds[name] for name in _WORK)
-    wall = large[1] - small[1]
-    others = {
-        name: seconds - small[0].report.seconds.get(name, 0.0)
-        for name, seconds in large[0].report.seconds.items()
-        if name not in _WORK
-    }
-    parts = ", ".join(f"{name} {100 * seconds / wall:.1f} %" for name, seconds in sorted(others.items()))
-    note = f"one process, {large[0].report.made - small[0].report.made} pictures in {wall:.0f} s; {parts}"
+    small, large = (_job(folder / f"share-{count}", items[:count], workers=1) for count in (_SMALL, _LARGE))
+    wall = large.wall_s - small.wall_s
+    spent = {name: seconds - small.report.seconds.get(name, 0.0) for name, seconds in large.report.seconds.items()}
+    work = sum(spent.pop(name) for name in _WORK)
+    parts = ", ".join(f"{name} {seconds / wall:.1%}" for name, seconds in sorted(spent.items()))
+    note = f"one process, {large.report.made - small.report.made} pictures in {wall:.0f} s; {parts}"
     return at_most("share of the job outside model and image work", 1 - work / wall, "", _SHARE, note=note)
 
 
 def _processes(folder: Path, items: Sequence[str]) -> Iterator[Row]:
-    mine, plain = [0.0, 0.0], [0.0, 0.0]
+    loops: list[tuple[int, float]] = []
+    jobs: list[_Job] = []
     for number in range(_ROUNDS):
         part = items[number * _ROUND : (number + 1) * _ROUND]
-        loop = json.loads(_plain(folder / f"plain-{number}", part))
-        done, _ = _job(folder / f"job-{number}", part, workers=2)
-        for total, found in ((plain, (loop["pictures"], loop["seconds"])), (mine, (done.pictures, done.seconds))):
-            total[0] += found[0]
-            total[1] += found[1]
-    ratio = (mine[0] / mine[1]) / (plain[0] / plain[1])
+        loops.append(_plain(folder / f"plain-{number}", part))
+        jobs.append(_job(folder / f"job-{number}", part, workers=2))
+    pictures = sum(job.pictures for job in jobs)
+    mine = pictures / sum(job.seconds for job in jobs)
+    plain = sum(count for count, _ in loops) / sum(seconds for _, seconds in loops)
     note = (
-        f"{mine[0]:.0f} pictures at {mine[0] / mine[1]:.2f}/s beside {plain[0] / plain[1]:.2f}/s, "
-        f"from the first picture to the last, {_ROUNDS} rounds in turn; one BLAS and one ONNX thread each"
+        f"{pictures} pictures at {mine:.2f}/s beside {plain:.2f}/s, from the first to the last of {_ROUND} products, "
+        f"the wait for the last one included; {_ROUNDS} rounds in turn; one BLAS and one ONNX thread each"
     )
-    yield at_least("two processes / a plain loop in one, pictures a second", ratio, "x", _SPEED, note=note)
+    yield at_least("two processes / a plain loop in one, pictures a second", mine / plain, "x", _SPEED, note=note)
+    start = sum(job.start_s for job in jobs) / len(jobs)
+    yield Row("start of such a job, to its first picture", start, "s", note="planning, two processes, their models")
+
+
+def _feed(suffix: str, count: int) -> Iterator[Row]:
+    found = json.loads(_output(["benchmarks.generation_feed", suffix, str(count)]))
+    note = f"{found['seconds']:.0f} s"
+    yield Row(f"catalogue of {found['rows']:,} rows, {suffix}", found["rows"] / found["seconds"], "rows/s", note=note)
+    grown = found["mib"] * 2**20 / count
+    note = "the ids, to find repeated ones; rows are longer than that"
+    yield at_most("the same: memory that grows with it", grown, "B a row", _ROW_BYTES, note=note)
 
 
 def _config(folder: Path, items: Sequence[str]) -> GenerateConfig:
@@ -106,8 +109,7 @@ def _config(folder: Path, items: Sequence[str]) -> GenerateConfig:
     )
 
 
-def _job(folder: Path, items: Sequence[str], *, workers: int) -> tuple[_Done, float]:
-    """Run the job; also the seconds that it took from begin to end."""
+def _job(folder: Path, items: Sequence[str], *, workers: int) -> _Job:
     seen: list[tuple[float, int]] = []
 
     def watch(now: Progress) -> None:
@@ -116,15 +118,17 @@ def _job(folder: Path, items: Sequence[str], *, workers: int) -> tuple[_Done, fl
 
     begun = time.perf_counter()
     report = run(replace(_config(folder, items), workers=workers), watch)
-    wall = time.perf_counter() - begun
+    wall_s = time.perf_counter() - begun
     (first_s, first), (last_s, last) = seen[0], seen[-1]
-    return _Done(report, last_s - first_s, last - first), wall
+    return _Job(report, wall_s, first_s - begun, last - first, last_s - first_s)
 
 
-def _plain(folder: Path, items: Sequence[str]) -> str:
+def _plain(folder: Path, items: Sequence[str]) -> tuple[int, float]:
+    """Pictures behind the first, and the seconds they took."""
     path = folder.with_suffix(".json")
     path.write_text(_config(folder, items).to_json())
-    return _output(["benchmarks.plain_generation", str(path)])
+    found = json.loads(_output(["benchmarks.plain_generation", str(path)]))
+    return found["pictures"], found["seconds"]
 
 
 def _output(words: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from beam_pipelines.generate.job import run_job
 from beam_pipelines.generate.manifest import read_manifest
-from benchmarks.report import Row, at_most
+from benchmarks.report import Row, at_most, exactly
 from contracts import ORIGINAL_ARM, Placement
 from generation import RembgSegmenter, diffusion_pipeline, place
 from generation.arrays import Floats, Pixels
@@ -75,11 +75,11 @@ def _counts(folder: Path, model: Path) -> Iterator[Row]:
     texts = {each.text for each in made} | {each.negative for each in made}
     placed = {(each.item_id, each.placement) for each in made}
     note = f"the job on {len(products)} products, {len(made)} pictures, {_STEPS} steps with guidance"
-    yield at_most("text encodes / distinct text", calls["text"] / len(texts), "", 1, note=note)
-    yield at_most("VAE encodes / placed product", calls["encode"] / len(placed), "", 1)
+    yield exactly("text encodes / distinct text", calls["text"] / len(texts), "", 1, note=note)
+    yield exactly("VAE encodes / placed product", calls["encode"] / len(placed), "", 1)
     # Both halves of guidance are rows of one call.
-    yield at_most("UNet evaluations a picture / steps", calls["unet"] / 2 / len(made) / _STEPS, "", 1)
-    yield at_most("cut-outs / product photo", calls["cut-out"] / len(products), "", 1)
+    yield exactly("UNet evaluations a picture / steps", calls["unet"] / 2 / len(made) / _STEPS, "", 1)
+    yield exactly("cut-outs / product photo", calls["cut-out"] / len(products), "", 1)
 
 
 def _difference(model: str, scheduler: str) -> float:

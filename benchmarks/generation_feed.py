@@ -7,8 +7,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from xml.sax.saxutils import escape
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from beam_pipelines.generate import GenerateConfig
 from beam_pipelines.generate.intake import Intake
@@ -17,11 +21,19 @@ from generation import PromptBook
 from stores import FileObjectStore
 
 _COLUMNS = ("item_id", "category", "title", "description", "price", "brand", "image_uri")
+_BATCH = 10_000
 _BOOK = PromptBook({"chairs": (Prompt("oak", "chairs", "on oak"),)})
 
 
 def write(path: Path, rows: int) -> None:
     """Write a catalogue in the format of its suffix."""
+    if path.suffix == ".parquet":
+        rest = _rows(rows)
+        schema = pa.schema([(name, pa.utf8()) for name in _COLUMNS])
+        with pq.ParquetWriter(path, schema) as parquet:
+            while batch := list(islice(rest, _BATCH)):
+                parquet.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+        return
     with path.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".csv":
             table = csv.writer(file)

@@ -39,6 +39,11 @@ def at_most(name: str, value: float, unit: str, target: float, *, note: str = ""
     return Row(name, value, unit, f"<= {target:,.4g}", value <= target, note)
 
 
+def exactly(name: str, value: float, unit: str, target: float, *, note: str = "") -> Row:
+    """A row whose value should be ``target``."""
+    return Row(name, value, unit, f"= {target:,.4g}", value == target, note)
+
+
 def save(folder: Path, suite: str, rows: Iterable[Row], *, command: str, versions: Mapping[str, str]) -> None:
     """Keep a suite's rows in ``<folder>/<suite>.json``, with the command that made them."""
     folder.mkdir(parents=True, exist_ok=True)
