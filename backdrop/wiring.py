@@ -1,7 +1,5 @@
 """Settings to parts: the one place that knows how every part is configured."""
 
-import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -10,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backdrop.runners import find_flink, find_prism
 from backdrop.settings import Settings
-from contracts import ACTIVITY_VIEW, ContextSchema, ReadPlan, SettingsError, SetupError, UnavailableError, WritePlan
+from contracts import ACTIVITY_VIEW, ContextSchema, ReadPlan, SettingsError, UnavailableError, WritePlan
 from learner import HYBRID, ModelSettings
 
 if TYPE_CHECKING:
@@ -294,36 +293,6 @@ def _entry(entry: int | str, schema: ContextSchema) -> int:
     raise SettingsError(message)
 
 
-def find_prism(tools: Path) -> str:
-    """Path of the Prism binary: ``BACKDROP_PRISM``, set-up's, or one on PATH.
-
-    Raises:
-        SetupError: if ``BACKDROP_PRISM`` names no program, or there is none.
-    """
-    named = os.environ.get("BACKDROP_PRISM")
-    if named and not _is_program(Path(named)):
-        message = f"BACKDROP_PRISM names {named!r}, which is not a program: correct it or unset it"
-        raise SetupError(message)
-    for path in (named, str(tools / "prism"), shutil.which("prism")):
-        if path and _is_program(Path(path)):
-            return str(Path(path).resolve())
-    message = f"Prism, the Beam runner, is not at {tools / 'prism'}: run `make setup`, or set BACKDROP_PRISM"
-    raise SetupError(message)
-
-
-def find_flink(tools: Path) -> str:
-    """Path of the folder that set-up has put the Flink job server's jars into.
-
-    Raises:
-        SetupError: if there is none.
-    """
-    folder = tools / "flink"
-    if not folder.is_dir():
-        message = f"the Flink job server is not at {folder}: run `make setup-flink`"
-        raise SetupError(message)
-    return str(folder.resolve())
-
-
 def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dry_run: bool) -> "GenerateConfig":
     """What the batch job is told."""
     from beam_pipelines.generate import GenerateConfig
@@ -359,7 +328,3 @@ def generate_config(settings: Settings, *, limit: int, only: tuple[str, ...], dr
         only=only,
         dry_run=dry_run,
     )
-
-
-def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)

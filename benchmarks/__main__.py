@@ -24,6 +24,7 @@ SUITES: dict[str, str] = {
     "gate": "benchmarks.gate",
     "generation": "benchmarks.generation",
     "generation_gpu": "benchmarks.generation_gpu",
+    "pictures": "benchmarks.pictures",
     "reader": "benchmarks.reader",
 }
 # Those that need packages which no other part of the project does run in an environment of their own.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from backdrop.wiring import find_flink, find_prism
+from backdrop.runners import find_flink, find_prism
 from beam_pipelines.learn import FLINK, PRISM, ActivityConfig, LearnConfig
 from benchmarks.traffic import LINEAGE, SCHEMA
 from contracts import LineageSettings

@@ -9,7 +9,7 @@ from generation.creative import Creative, Failure, Finisher, Renderer, Wanted, o
 from generation.cutout import CutOut, MaskError, Segmenter, cut_out, cutout_recipe
 from generation.cutout_file import cutout_name, decode_cutout, encode_cutout
 from generation.document import read_document
-from generation.encode import FILE_FORMATS, FileFormat, encode, encode_jpeg, file_format
+from generation.encode import FILE_FORMATS, FileFormat, encode, file_format
 from generation.fetch import FetchLimits, PhotoFetcher
 from generation.gate import Gate, open_gate
 from generation.gate_settings import GateSettings
@@ -92,7 +92,6 @@ __all__ = [
     "draft_prompts",
     "encode",
     "encode_cutout",
-    "encode_jpeg",
     "file_format",
     "frame_for",
     "freeze",

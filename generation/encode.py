@@ -73,8 +73,3 @@ def encode(picture: Pixels, name: str) -> bytes:
     out = io.BytesIO()
     Image.fromarray(picture).save(out, form.writer, **form.options)
     return out.getvalue()
-
-
-def encode_jpeg(picture: Pixels) -> bytes:
-    """A picture u8[h, w, 3] as JPEG."""
-    return encode(picture, "jpeg")

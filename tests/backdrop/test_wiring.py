@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from backdrop.runners import find_prism
 from backdrop.settings import Settings, load_settings
 from backdrop.wiring import (
     admin_config,
-    find_prism,
     generate_config,
     learn_config,
     model_settings,

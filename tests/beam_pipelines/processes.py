@@ -11,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from backdrop.wiring import find_flink
+from backdrop.runners import find_flink
 from beam_pipelines.learn import LearnConfig
 from demo.measure import descendants
 

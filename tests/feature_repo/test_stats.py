@@ -13,7 +13,7 @@ import redis
 from typer.testing import CliRunner
 
 from backdrop.cli import app
-from backdrop.wiring import find_prism
+from backdrop.runners import find_prism
 from beam_pipelines.features import AggregateConfig, run
 from contracts import (
     BackdropError,

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from contracts import Placement
-from generation import Placed, ProceduralBackend, RenderRequest, composite, encode_jpeg, judge_picture, place
+from generation import Placed, ProceduralBackend, RenderRequest, composite, encode, judge_picture, place
 from generation.arrays import Pixels
 from generation.quality_product import changed, shift
 from tests.generation.studio import PROMPTS, cutout
@@ -38,7 +38,7 @@ def test_a_picture_with_its_product_is_unchanged(picture: Pixels, placed: Placed
 
 
 def test_a_jpeg_of_it_still_passes(picture: Pixels, placed: Placed) -> None:
-    decoded = np.array(Image.open(io.BytesIO(encode_jpeg(picture))))
+    decoded = np.array(Image.open(io.BytesIO(encode(picture, "jpeg"))))
     assert (decoded != picture).any()
     assert judge_picture(decoded, placed).passed, judge_picture(decoded, placed)
 

@@ -138,14 +138,6 @@ def test_a_full_disk_is_said_nothing_is_half_written_and_the_next_run_goes_on(tm
     assert read_manifest(open_objects(full.objects_uri)) == read_manifest(open_objects(config.objects_uri))
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBucketServer]:
-    with FakeBucketServer() as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
-        yield server
-
-
 def test_a_bucket_that_answers_503_for_a_while_costs_time_only(tmp_path: Path, bucket: FakeBucketServer) -> None:
     plain = open_shop(tmp_path, [row("stool")])
     here = run_job(plain, lambda _: None)

@@ -8,7 +8,7 @@ import pytest
 from beam_pipelines.generate import gallery_of
 from beam_pipelines.generate.manifest import ManifestRow, path_of, write_part
 from contracts import InvalidInputError, Placement, Prompt
-from generation import FILE_FORMATS, Creative, ProceduralBackend, Verdict, encode, encode_jpeg, specs_of
+from generation import FILE_FORMATS, Creative, ProceduralBackend, Verdict, encode, specs_of
 from stores import FileObjectStore
 from tests.browser import needs_browser, page_at
 from tests.generation.studio import PROMPTS, SLOTS, photo_pixels, product
@@ -24,7 +24,7 @@ def fill(objects: FileObjectStore, items: tuple[str, ...] = ("chair", "stool"), 
     rows = []
     for item in items:
         for spec in specs_of(product(item), "ab" * 32, prompts, SLOTS, ProceduralBackend()):
-            data = encode_jpeg(photo_pixels(spec.width, spec.height))
+            data = encode(photo_pixels(spec.width, spec.height), "jpeg")
             objects.put_if_absent(path_of(spec), data)
             verdict = Verdict((), {}) if spec.is_original else REFUSED if spec.arm == PROMPTS[0].arm else GOOD
             rows.append(ManifestRow.of(Creative(spec, data, verdict, 0 if verdict.passed else 2)))

@@ -2,7 +2,6 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,14 +124,6 @@ def test_what_a_worker_process_raises_keeps_its_class(tmp_path: Path) -> None:
     (objects / "creatives").write_bytes(b"")
     with pytest.raises(StoreError, match="could not write object 'creatives/"):
         run(config)
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBucketServer]:
-    with FakeBucketServer() as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
-        yield server
 
 
 @pytest.mark.slow

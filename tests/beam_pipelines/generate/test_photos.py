@@ -1,6 +1,5 @@
 """Photos in buckets; those on the web are in tests/generation/test_fetch.py."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,6 @@ from generation import PhotoError, PhotoFetcher
 from stores import FileObjectStore
 from tests.generation.studio import encoded, photo_pixels
 from tests.stores.fake_bucket import FakeBucketServer
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBucketServer]:
-    with FakeBucketServer() as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test")
-        yield server
 
 
 def test_a_photo_in_a_bucket_is_kept_once(tmp_path: Path, bucket: FakeBucketServer) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from beam_pipelines.generate import Progress, progress_bar, sheet_of
 from beam_pipelines.generate.manifest import ManifestRow, path_of, write_part
 from contracts import InvalidInputError
-from generation import Creative, ProceduralBackend, Verdict, encode_jpeg, specs_of
+from generation import Creative, ProceduralBackend, Verdict, encode, specs_of
 from stores import FileObjectStore
 from tests.generation.studio import PROMPTS, SLOTS, photo_pixels, product
 
@@ -18,7 +18,7 @@ def test_a_sheet_shows_every_arm_of_every_product(tmp_path: Path) -> None:
     rows = []
     for item in ("stool", "chair"):
         for spec in specs_of(product(item), "ab" * 32, PROMPTS, SLOTS, ProceduralBackend()):
-            data = encode_jpeg(photo_pixels(spec.width, spec.height))
+            data = encode(photo_pixels(spec.width, spec.height), "jpeg")
             objects.put_if_absent(path_of(spec), data)
             rows.append(ManifestRow.of(Creative(spec, data, Verdict((), {}), 0)))
     write_part(objects, rows)
