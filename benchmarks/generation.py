@@ -89,7 +89,7 @@ def _feed(suffix: str, count: int) -> Iterator[Row]:
     found = json.loads(_output(["benchmarks.generation_feed", suffix, str(count)]))
     note = f"{found['seconds']:.0f} s"
     yield Row(f"catalogue of {found['rows']:,} rows, {suffix}", found["rows"] / found["seconds"], "rows/s", note=note)
-    grown = found["mib"] * 2**20 / count
+    grown = found["bytes"] / count
     note = "the ids, to find repeated ones; rows are longer than that"
     yield at_most("the same: memory that grows with it", grown, "B a row", _ROW_BYTES, note=note)
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-import resource
+import os
 import sys
 import tempfile
 import time
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from beam_pipelines.generate import GenerateConfig
 from beam_pipelines.generate.intake import Intake
 from contracts import Prompt
+from demo.measure import tree_bytes
 from generation import PromptBook
 from stores import FileObjectStore
 
@@ -57,24 +58,22 @@ def _rows(count: int) -> Iterator[dict[str, str]]:
 
 
 def main(suffix: str, rows: int) -> None:
-    """Stream the catalogue into chunks as the job does; print rows, seconds, and MiB that memory grew by."""
+    """Stream the catalogue into chunks as the job does; print rows, seconds, and bytes that memory grew by."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = folder / f"products.{suffix}"
         write(path, rows)
         config = GenerateConfig(str(path), "", "", str(folder / "objects"))
         plans = FileObjectStore(folder / "plans")
-        before, begun, seen = _peak_mib(), time.perf_counter(), 0
+        before = highest = tree_bytes(os.getpid())
+        begun, seen = time.perf_counter(), 0
         for chunk in Intake(config, _BOOK, plans, "plans/").chunks():
             seen += chunk.products
             # As a run's own files these would be there to its end; here they only fill the disk.
             plans.remove(chunk.path)
-        found = {"rows": seen, "seconds": time.perf_counter() - begun, "mib": _peak_mib() - before}
+            highest = max(highest, tree_bytes(os.getpid()))
+        found = {"rows": seen, "seconds": time.perf_counter() - begun, "bytes": highest - before}
     sys.stdout.write(json.dumps(found))
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":
