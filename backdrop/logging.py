@@ -12,6 +12,8 @@ def configure_logging(level: str = "INFO") -> None:
     Raises:
         KeyError: if ``level`` is not a level of the standard library.
     """
+    # Beam says so at import, on the root logger, to everybody who has not installed its BigQuery client.
+    logging.getLogger().addFilter(_no_bigquery)
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
@@ -28,3 +30,7 @@ def configure_logging(level: str = "INFO") -> None:
         # Looked up at each use: a caller may put another stream in place, and close it later.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
+
+
+def _no_bigquery(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("apitools not found")

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -58,6 +58,21 @@ class LiveView:
         if now >= self._next_line_s:
             self._next_line_s = now + LINE_EVERY_S
             self._console.print(line(snapshot, self._policies), highlight=False, soft_wrap=True)
+
+
+def picture_lines(console: Console, clock: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
+    """Hears how many pictures of how many are done; where there is no terminal, says it now and then."""
+    began_s = clock()
+    next_line_s = began_s + LINE_EVERY_S
+
+    def hear(done: int, planned: int) -> None:
+        nonlocal next_line_s
+        now = clock()
+        if now >= next_line_s and not console.is_terminal:
+            next_line_s = now + LINE_EVERY_S
+            console.print(f"{now - began_s:5.0f} s  {done:,} of {planned:,} pictures", highlight=False)
+
+    return hear
 
 
 def line(snapshot: Snapshot, policies: Sequence[str] = POLICIES) -> str:

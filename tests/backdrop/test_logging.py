@@ -1,6 +1,9 @@
 import contextlib
+import importlib
 import io
 import json
+import logging
+import sys
 
 import pytest
 import structlog
@@ -24,3 +27,14 @@ def test_a_stream_that_is_gone_is_not_written_to(capsys: pytest.CaptureFixture[s
     stream.close()
     structlog.get_logger().info("still here")
     assert "still here" in capsys.readouterr().err
+
+
+def test_beam_does_not_tell_users_what_they_have_not_installed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bigquery = importlib.import_module("apache_beam.io.gcp.internal.clients.bigquery")
+    monkeypatch.setitem(sys.modules, "apitools.base.py", None)
+    configure_logging("WARNING")
+    importlib.reload(bigquery)
+    logging.warning("another")
+    assert caplog.messages == ["another"]
