@@ -17,7 +17,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs experiment test test-flink check test-peers bench bench-generate soak chaos chaos-serve fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs experiment test test-flink check test-peers bench bench-generate soak chaos chaos-serve chaos-generate fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -75,6 +75,9 @@ chaos: setup-test ## kill learner, Prism and Redis under traffic, 20 rounds, wri
 
 chaos-serve: setup-test ## every fault on the server, then ten minutes of load with Redis restarting, write docs/reliability.md (ARGS="--minutes 2 --every 20")
 	@$(BIN)/python -m tests.chaos_serve $(ARGS)
+
+chaos-generate: setup-test ## kill the generation job at every kind of step, 40 rounds, write docs/reliability-generate.md (ARGS="--rounds 10")
+	@$(BIN)/python -m tests.chaos_generate $(ARGS)
 
 fmt: setup-test ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
