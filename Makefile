@@ -76,7 +76,7 @@ chaos: setup-test ## kill learner, Prism and Redis under traffic, 20 rounds, wri
 chaos-serve: setup-test ## every fault on the server, then ten minutes of load with Redis restarting, write docs/reliability.md (ARGS="--minutes 2 --every 20")
 	@$(BIN)/python -m tests.chaos_serve $(ARGS)
 
-chaos-generate: setup-test ## kill the generation job at every kind of step, 40 rounds, write docs/reliability-generate.md (ARGS="--rounds 10")
+chaos-generate: setup-test ## kill the generation job at every kind of step, take its bucket away, 5 minutes, write docs/reliability-generate.md (ARGS="--rounds 10")
 	@$(BIN)/python -m tests.chaos_generate $(ARGS)
 
 fmt: setup-test ## format the code and mend what ruff can mend

@@ -1,4 +1,4 @@
-"""A manifest of a million rows, in small parts and merged: ``python -m benchmarks.generation_manifest ACTION FOLDER``."""
+"""A large manifest, written, read and merged: ``python -m benchmarks.generation_manifest ACTION FOLDER``."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ def _table(rng: np.random.Generator, numbers: range) -> pa.Table:
 def measure(action: str, folder: Path) -> Spent:
     """Do it, in a process that has done nothing else."""
     objects = FileObjectStore(folder)
-    actions = {
+    actions: dict[str, Callable[[], object]] = {
         "exists": lambda: gather(objects),
         "rows": lambda: sum(1 for _ in each_row(objects)),
         "merge": lambda: merge_parts(objects),

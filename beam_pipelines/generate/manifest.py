@@ -1,5 +1,6 @@
 """The manifest: which creatives exist and what the gate said, as Parquet parts in the object store."""
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_pipelines.generate.creative_ids import ID, Ids, located, packed
-from beam_pipelines.generate.parts import PREFIX, read_parts, write_named
+from beam_pipelines.generate.parts import PARQUET, PREFIX, read_parts, write_named
 from contracts import CreativeSpec, keys, seed_of
 from generation import FILE_FORMATS, Creative, file_format
 from stores import ObjectStore
@@ -205,9 +206,12 @@ def _plain(row: ManifestRow) -> dict[str, object]:
 
 
 def write_dead(objects: ObjectStore, rows: Sequence[DeadLetterRow]) -> str:
-    """Write dead letters as one Parquet part, named by what it holds."""
+    """Write dead letters as one Parquet part, named by its rows: every run writes those of products that stay bad."""
     plain = [{name: getattr(row, name) for name in _DEAD_SCHEMA.names} for row in rows]
-    return write_named(objects, DEAD_PREFIX, parquet_of(pa.Table.from_pylist(plain, schema=_DEAD_SCHEMA)))
+    lines = "\n".join(f"{row.item_id}:{row.reason}:{row.detail}" for row in rows)
+    path = f"{DEAD_PREFIX}{hashlib.sha256(lines.encode()).hexdigest()[:32]}.parquet"
+    objects.put_if_absent(path, parquet_of(pa.Table.from_pylist(plain, schema=_DEAD_SCHEMA)), PARQUET)
+    return path
 
 
 def read_dead(objects: ObjectStore) -> Iterator[DeadLetterRow]:

@@ -16,7 +16,7 @@ from stores import ObjectStore
 
 PREFIX = "manifest/"
 MERGED_PREFIX = f"{PREFIX}merged/"
-_MEDIA = "application/vnd.apache.parquet"
+PARQUET = "application/vnd.apache.parquet"
 # Small parts wait for the store, merged ones take memory.
 _SMALL_AT_ONCE, _MERGED_AT_ONCE = 16, 2
 # A part that is listed and gone as often is not being merged: something is wrong.
@@ -28,7 +28,7 @@ Found = TypeVar("Found")
 def write_named(objects: ObjectStore, prefix: str, data: bytes) -> str:
     """Write a part under the hash of its bytes; returns its path."""
     path = f"{prefix}{hashlib.sha256(data).hexdigest()[:32]}.parquet"
-    objects.put_if_absent(path, data, _MEDIA)
+    objects.put_if_absent(path, data, PARQUET)
     return path
 
 
