@@ -43,7 +43,7 @@ def rows() -> Iterator[Row]:
         held = max(each.bytes for each in found) / _MIB
         yield at_most(f"the same: memory, {what}", held, "MiB", _READ_MIB, note="what exists itself is 17 bytes a row")
     yield Row("merging them, once", merge.seconds, "s", note="files, each synced to the disk")
-    yield at_most("the same: memory", merge.bytes / _MIB, "MiB", _MERGE_MIB, note="does not grow with the manifest")
+    yield at_most("the same: memory", merge.bytes / _MIB, "MiB", _MERGE_MIB, note="of one merged part at a time")
 
 
 def _do(*words: str | Path) -> Spent:
