@@ -1,5 +1,6 @@
 """The generation job itself, in one process: chunks of the catalogue, then pipelines. Run by ``run`` as a child."""
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from beam_pipelines.generate.publish import register_arms
 from beam_pipelines.generate.runners import opened
 from beam_pipelines.generate.settings import Inputs, StageSettings
 from beam_pipelines.generate.tally import prepare_tally
+from beam_pipelines.generate.worker_watch import watched_workers
 from contracts import BackdropError, SystemClock
 from generation import (
     FetchLimits,
@@ -213,8 +215,14 @@ def main(folder: Path) -> int:
         partial.write_text(f"{progress.planned} {progress.phase}")
         partial.replace(folder / "phase")
 
+    def give_up(why: str) -> None:
+        (folder / "error.txt").write_text(f"{BackdropError.__name__}\n{why}")
+        # Whoever started this process ends the other workers with it.
+        os._exit(1)
+
     try:
-        report = run_job(config, tell, folder)
+        with watched_workers(give_up):
+            report = run_job(config, tell, folder)
     except BackdropError as error:
         (folder / "error.txt").write_text(f"{type(error).__name__}\n{error}")
         return 1
