@@ -17,7 +17,7 @@ SETUP := $(PYTHON) -m backdrop.bootstrap
 export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs experiment test test-flink check test-peers bench bench-generate soak chaos chaos-serve fmt lock doctor clean distclean
+.PHONY: help setup setup-test setup-bench setup-diffusers setup-flink demo demo-runs experiment test test-flink check test-peers bench bench-generate soak chaos chaos-serve chaos-generate fmt lock doctor clean distclean
 
 help: ## list every target
 	@$(SETUP) help Makefile
@@ -64,8 +64,8 @@ test-peers: setup-bench ## hold the learner to other libraries and public data s
 bench: setup-test setup-bench ## measure, print figures against their targets, write docs/benchmarks.md (ARGS="suite ...")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-generate: setup-test ## measure the generation job and its quality gate, about 12 minutes (part of bench)
-	@$(BIN)/python -m benchmarks generation gate
+bench-generate: setup-test ## measure the generation job, its quality gate and its manifest, about 14 minutes (part of bench)
+	@$(BIN)/python -m benchmarks generation gate manifest
 
 soak: setup-test ## memory of the learner under ten minutes of traffic (ARGS=minutes)
 	@BACKDROP_SOAK_MINUTES="$(ARGS)" $(BIN)/python -m benchmarks soak
@@ -75,6 +75,9 @@ chaos: setup-test ## kill learner, Prism and Redis under traffic, 20 rounds, wri
 
 chaos-serve: setup-test ## every fault on the server, then ten minutes of load with Redis restarting, write docs/reliability.md (ARGS="--minutes 2 --every 20")
 	@$(BIN)/python -m tests.chaos_serve $(ARGS)
+
+chaos-generate: setup-test ## kill the generation job at every kind of step, take its bucket away, 5 minutes, write docs/reliability-generate.md (ARGS="--rounds 10")
+	@$(BIN)/python -m tests.chaos_generate $(ARGS)
 
 fmt: setup-test ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .

@@ -9,6 +9,12 @@ from rich.console import Console
 if TYPE_CHECKING:
     from beam_pipelines.generate import Estimate, GenerateConfig, PlanCounts
 
+_UPKEEP = {
+    "parts_merged": "small parts of the manifest merged",
+    "merged_parts": "large parts made of them",
+    "dead_runs_removed": "runs that had been killed: what they left in the object store was removed",
+}
+
 
 def generate_with_progress(config: "GenerateConfig", prices_file: Path | None = None) -> None:
     """Run the batch job and print what it did; the bar is for terminals, others get a log line every 30 s.
@@ -33,6 +39,7 @@ def generate_with_progress(config: "GenerateConfig", prices_file: Path | None = 
         f"{report.published:,} in the creative index"
     ]
     lines += [f"{count:,} products left out: {reason}" for reason, count in sorted(report.dead_letters.items())]
+    lines += [f"{count:,} {_UPKEEP.get(name, name)}" for name, count in report.upkeep.items()]
     if config.dry_run:
         lines += _counted(report.counts)
         if prices is None:

@@ -24,6 +24,7 @@ SUITES: dict[str, str] = {
     "gate": "benchmarks.gate",
     "generation": "benchmarks.generation",
     "generation_gpu": "benchmarks.generation_gpu",
+    "manifest": "benchmarks.manifest",
     "pictures": "benchmarks.pictures",
     "reader": "benchmarks.reader",
 }

@@ -33,6 +33,10 @@ class UnavailableError(StoreError):
     """A store could not be reached or did not answer in time; trying again later may help."""
 
 
+class MissingObjectError(StoreError):
+    """The object store answered: it has no such object."""
+
+
 class GapError(StoreError):
     """The event log no longer holds entries that a learner or replay must read."""
 

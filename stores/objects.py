@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
-from contracts import InvalidInputError, StoreError, UnavailableError
+from contracts import InvalidInputError, MissingObjectError, UnavailableError
 
 MAX_OBJECT_BYTES = 256 * 1024 * 1024
 MAX_PATH_CHARS = 512
@@ -32,7 +32,7 @@ class ObjectStore(Protocol):
         ...
 
     def get(self, path: str) -> bytes:
-        """Read an object; raises ``StoreError`` if there is none."""
+        """Read an object; raises ``MissingObjectError`` if there is none."""
         ...
 
     def exists(self, path: str) -> bool:
@@ -134,7 +134,7 @@ class FileObjectStore:
 
         Raises:
             InvalidInputError: if the path is not allowed.
-            StoreError: if there is no such object.
+            MissingObjectError: if there is no such object.
             UnavailableError: if it cannot be read.
         """
         target = self._locate(check_path(path))
@@ -246,7 +246,7 @@ def _file_errors(doing: str, path: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         message = f"could not {doing} object {path!r}: there is no such object ({error.strerror})"
-        raise StoreError(message) from error
+        raise MissingObjectError(message) from error
     except OSError as error:
         message = f"could not {doing} object {path!r}: {error}"
         raise UnavailableError(message) from error

@@ -10,7 +10,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.storage import Blob, Client
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from contracts import InvalidInputError, SetupError, StoreError, UnavailableError
+from contracts import InvalidInputError, MissingObjectError, SetupError, StoreError, UnavailableError
 from stores.objects import BINARY, check_object, check_path
 
 PUBLIC_URL = "https://storage.googleapis.com"
@@ -79,7 +79,7 @@ class GcsObjectStore:
 
         Raises:
             InvalidInputError: if the path is not allowed.
-            StoreError: if there is no such object.
+            MissingObjectError: if there is no such object.
             UnavailableError: if the bucket did not answer.
         """
         blob = self._blob(check_path(path))
@@ -157,7 +157,7 @@ def _bucket_errors(doing: str, path: str) -> Iterator[None]:
         yield
     except exceptions.NotFound as error:
         message = f"could not {doing} object {path!r}: there is no such object or bucket"
-        raise StoreError(message) from error
+        raise MissingObjectError(message) from error
     except exceptions.BadRequest as error:
         message = f"could not {doing} object {path!r}: the bucket calls it invalid: {error}"
         raise InvalidInputError(message) from error

@@ -140,7 +140,8 @@ class GenerateReport:
     the extra attempts, ``rejected`` the pictures whose every attempt the quality gate refused (kept and flagged,
     not published), ``published`` the references in the creative index; ``counts`` says the same before it begins.
     ``seconds`` is the time that all workers together spent on each kind of work (``cutout``, ``paint``, ``gate``, ...);
-    reports of equal runs are equal whatever these took.
+    reports of equal runs are equal whatever these took. So are they whatever ``upkeep`` there was: ``parts_merged``
+    small manifest parts into ``merged_parts``, ``dead_runs_removed`` whose own objects were left in the store.
     """
 
     planned: int
@@ -152,13 +153,14 @@ class GenerateReport:
     dead_letters: Mapping[str, int]
     counts: PlanCounts = field(default_factory=PlanCounts)
     seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    upkeep: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
     def to_json(self) -> str:
         """Write as JSON."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         counts = {name: getattr(self.counts, name) for name in self.counts.__dataclass_fields__}
         plain["counts"] = {**counts, **{name: dict(counts[name]) for name in ("by_placement", "by_category")}}
-        named = {name: dict(plain[name]) for name in ("dead_letters", "seconds")}
+        named = {name: dict(plain[name]) for name in ("dead_letters", "seconds", "upkeep")}
         return json.dumps({**plain, **named}, sort_keys=True)
 
     @classmethod

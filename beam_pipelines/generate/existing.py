@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from beam_pipelines.generate.manifest import MANIFEST_PREFIX
+from beam_pipelines.generate.creative_ids import ID, Ids, located, packed
+from beam_pipelines.generate.parts import read_parts
 from stores import FileObjectStore, ObjectStore
 
 MISSING, PASSED, FLAGGED = 0, 1, 2
 PICTURES = "creatives/"
 # A part stays well below the largest object.
 MOST_PER_PART = 8_000_000
-_ID = np.dtype("S16")
-_ROW = _ID.itemsize + 1
+_ROW = ID.itemsize + 1
 _THREADS = 16
-_PARTS_AT_ONCE = 1_024
 _NAME = re.compile("[0-9a-f]{32}")
 
-Ids = NDArray[np.bytes_]
 Flags = NDArray[np.bool_]
 
 
@@ -45,17 +42,16 @@ class Existing:
 
     def states(self, creative_ids: Sequence[str]) -> NDArray[np.uint8]:
         """``MISSING``, ``PASSED`` or ``FLAGGED`` for each id (32 hex digits), u8[n]."""
-        wanted = _packed(creative_ids)
+        wanted = packed(creative_ids)
         states = np.zeros(len(wanted), np.uint8)
         for ids, flags in self.parts:
-            at = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-            found = ids[at] == wanted
+            at, found = located(ids, wanted)
             states[found] = np.where(flags[at[found]], FLAGGED, PASSED)
         return states
 
 
 def gather(objects: ObjectStore) -> Existing:
-    """Read it from manifest and pictures; a creative that several parts name counts as the last of them says.
+    """Read it from manifest and pictures; what any row of a creative refuses is refused (``manifest.better``).
 
     Raises:
         StoreError: if the object store fails.
@@ -93,40 +89,35 @@ def _mapped(plans: ObjectStore, path: str) -> tuple[Ids, Flags]:
         with tempfile.NamedTemporaryFile() as file:
             Path(file.name).write_bytes(plans.get(path))
             whole = np.memmap(file.name, np.uint8, "r")
-    size = len(whole) // _ROW * _ID.itemsize
-    return whole[:size].view(_ID), whole[size:].view(np.bool_)
+    size = len(whole) // _ROW * ID.itemsize
+    return whole[:size].view(ID), whole[size:].view(np.bool_)
 
 
 def _manifest(objects: ObjectStore) -> tuple[Ids, Flags]:
     """All rows, each id once, ascending."""
-    parts: list[tuple[Ids, Flags]] = [(np.empty(0, _ID), np.empty(0, np.bool_))]
-    paths = iter(objects.list(MANIFEST_PREFIX))
-    with ThreadPoolExecutor(_THREADS) as threads:
-        # So many at a time: what waits for a thread takes memory, too.
-        while some := list(islice(paths, _PARTS_AT_ONCE)):
-            parts += threads.map(lambda path: _part(objects, path), some)
+    parts = [(np.empty(0, ID), np.empty(0, np.bool_)), *read_parts(objects, _part)]
     ids, flags = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(ids, kind="stable")
     ids, flags = ids[order], flags[order]
-    last = np.append(ids[1:] != ids[:-1], True)[: len(ids)]
-    return ids[last], flags[last]
+    first = np.append(True, ids[1:] != ids[:-1])[: len(ids)]
+    return ids[first], np.logical_or.reduceat(flags, np.flatnonzero(first)) if len(ids) else flags
 
 
-def _part(objects: ObjectStore, path: str) -> tuple[Ids, Flags]:
-    table = pq.read_table(io.BytesIO(objects.get(path)), columns=["creative_id", "flagged"], use_threads=False)
-    return _packed(table.column("creative_id").to_pylist()), np.asarray(table.column("flagged").to_pylist(), np.bool_)
+def _part(data: bytes) -> tuple[Ids, Flags]:
+    table = pq.read_table(io.BytesIO(data), columns=["creative_id", "flagged"], use_threads=False)
+    return packed(table.column("creative_id").to_pylist()), np.asarray(table.column("flagged").to_pylist(), np.bool_)
 
 
 def _folders(ids: Ids) -> list[str]:
     """First bytes of the ids as hex, each once: the folders their pictures are in."""
-    return [f"{first:02x}" for first in np.unique(ids.view(np.uint8)[:: _ID.itemsize])]
+    return [f"{first:02x}" for first in np.unique(ids.view(np.uint8)[:: ID.itemsize])]
 
 
 def _with_picture(objects: ObjectStore, ids: Ids, folder: str) -> NDArray[np.int64]:
     """Indices of the ids in a folder whose picture is there."""
     low = int(np.searchsorted(ids, _edge(folder)))
     high = len(ids) if folder == "ff" else int(np.searchsorted(ids, _edge(f"{int(folder, 16) + 1:02x}")))
-    there = np.unique(_packed(list(_names(objects.list(f"{PICTURES}{folder}/")))))
+    there = np.unique(packed(list(_names(objects.list(f"{PICTURES}{folder}/")))))
     return low + np.flatnonzero(np.isin(ids[low:high], there))
 
 
@@ -138,7 +129,3 @@ def _names(paths: Iterable[str]) -> Iterator[str]:
 
 def _edge(folder: str) -> bytes:
     return bytes.fromhex(folder)
-
-
-def _packed(creative_ids: Sequence[str]) -> Ids:
-    return np.frombuffer(bytes.fromhex("".join(creative_ids)), _ID)

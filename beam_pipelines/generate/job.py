@@ -1,6 +1,6 @@
 """The generation job itself, in one process: chunks of the catalogue, then pipelines. Run by ``run`` as a child."""
 
-import secrets
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +11,8 @@ from pathlib import Path
 from beam_pipelines.generate.config import IN_PROCESS, GenerateConfig, GenerateReport, PlanCounts, Progress
 from beam_pipelines.generate.existing import gather, write_existing
 from beam_pipelines.generate.intake import Chunk, Intake
+from beam_pipelines.generate.merge import merge_parts
+from beam_pipelines.generate.own_objects import leased, new_prefix, remove_dead
 from beam_pipelines.generate.photos import PhotoSource
 from beam_pipelines.generate.pipeline import CountPictures, GenerateCreatives
 from beam_pipelines.generate.plan import CATEGORY, PLACEMENT
@@ -18,7 +20,8 @@ from beam_pipelines.generate.publish import register_arms
 from beam_pipelines.generate.runners import opened
 from beam_pipelines.generate.settings import Inputs, StageSettings
 from beam_pipelines.generate.tally import prepare_tally
-from contracts import BackdropError
+from beam_pipelines.generate.worker_watch import watched_workers
+from contracts import BackdropError, SystemClock
 from generation import (
     FetchLimits,
     GateSettings,
@@ -32,6 +35,7 @@ from generation import (
 from stores import ObjectStore, PolicyStore, connect, open_objects
 
 _DEAD, _TIME = "dead_", "_ms"
+_SMALL, _LARGE, _DEAD_RUNS = "parts_merged", "merged_parts", "dead_runs_removed"
 # Below this many products, planning is done before a second process has started.
 _FEW = 2_000
 
@@ -76,23 +80,29 @@ def run_job(config: GenerateConfig, tell: Tell, folder: Path | None = None) -> G
         existing = write_existing(gather(objects), plans, prefix)
         settings = _settings(config, uri, existing, tuple(sorted(intake.arms)), folder)
         counts = Counter({_DEAD + reason: number for reason, number in intake.dead.items()})
+        if not config.dry_run:
+            counts[_DEAD_RUNS] += remove_dead(objects, SystemClock())
         counts += _run(config, settings, chunks, tell, folder)
+    if not config.dry_run:
+        merged = merge_parts(objects)
+        counts.update({_SMALL: merged.small, _LARGE: merged.large})
     return _report(counts)
 
 
 @contextmanager
 def _plans(config: GenerateConfig, folder: Path) -> Iterator[tuple[ObjectStore, str, str]]:
-    """Where this run's own objects are: its URI and the beginning of their paths; they are removed at the end.
+    """Where this run's own objects are: their store, its URI and the beginning of their paths.
 
     Runners on this machine find them in ``folder``, others in the object store.
     """
-    uri = config.objects_uri if config.runner_options else str(folder / "plans")
-    plans, prefix = open_objects(uri), f"plans/{secrets.token_hex(8)}/"
-    try:
-        yield plans, uri, prefix
-    finally:
-        for path in plans.list(prefix):
-            plans.remove(path)
+    prefix = new_prefix()
+    if not config.runner_options:
+        uri = str(folder / "plans")
+        yield open_objects(uri), uri, prefix
+        return
+    plans = open_objects(config.objects_uri)
+    with leased(plans, prefix, SystemClock()):
+        yield plans, config.objects_uri, prefix
 
 
 def _run(
@@ -185,6 +195,7 @@ def _report(counts: Counter[str]) -> GenerateReport:
             by_placement=_named(counts, PLACEMENT),
             by_category=_named(counts, CATEGORY),
         ),
+        upkeep={name: counts[name] for name in (_SMALL, _LARGE, _DEAD_RUNS) if counts[name]},
         seconds={
             name.removesuffix(_TIME): number / 1000 for name, number in sorted(counts.items()) if name.endswith(_TIME)
         },
@@ -204,8 +215,14 @@ def main(folder: Path) -> int:
         partial.write_text(f"{progress.planned} {progress.phase}")
         partial.replace(folder / "phase")
 
+    def give_up(why: str) -> None:
+        (folder / "error.txt").write_text(f"{BackdropError.__name__}\n{why}")
+        # Whoever started this process ends the other workers with it.
+        os._exit(1)
+
     try:
-        report = run_job(config, tell, folder)
+        with watched_workers(give_up):
+            report = run_job(config, tell, folder)
     except BackdropError as error:
         (folder / "error.txt").write_text(f"{type(error).__name__}\n{error}")
         return 1

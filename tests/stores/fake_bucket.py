@@ -6,6 +6,7 @@ import email.policy
 import hashlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -14,12 +15,17 @@ PAGE = 3
 
 
 class FakeBucketServer:
-    """Buckets in memory; lists come in pages of three, ``fail_next`` answers that many requests with 503."""
+    """Buckets in memory; lists come in pages of three.
+
+    ``fail_next`` answers that many requests with 503, ``go_away`` all of them for some time; ``refused`` counts them.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], tuple[bytes, str]] = {}
         self.lock = threading.Lock()
-        self.fail_next = 0
+        self.fail_next = self.refused = 0
+        self._away: tuple[int, float] | None = None
+        self._back_s = 0.0
         handler = type("Handler", (_Handler,), {"state": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -31,7 +37,30 @@ class FakeBucketServer:
     def clear(self) -> None:
         with self.lock:
             self.objects.clear()
-            self.fail_next = 0
+            self.fail_next = self.refused = 0
+            self._away, self._back_s = None, 0.0
+
+    def go_away(self, seconds: float, *, after: int = 0) -> None:
+        """Answer 503 to every request for so long, once ``after`` more were answered."""
+        with self.lock:
+            self._away = (after, seconds)
+
+    def come_back(self) -> None:
+        """Answer again."""
+        with self.lock:
+            self._away, self._back_s = None, 0.0
+
+    def fails(self) -> bool:
+        """Whether a request that comes now is refused."""
+        with self.lock:
+            if self._away is not None:
+                left, seconds = self._away
+                self._away = (left - 1, seconds) if left else None
+                self._back_s = self._back_s if left else time.monotonic() + seconds
+            refused = self.fail_next > 0 or time.monotonic() < self._back_s
+            self.fail_next -= self.fail_next > 0
+            self.refused += refused
+            return refused
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -111,10 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, answer)
 
     def _fails(self) -> bool:
-        with self.state.lock:
-            if self.state.fail_next == 0:
-                return False
-            self.state.fail_next -= 1
+        if not self.state.fails():
+            return False
         self._answer(503, {"error": {"code": 503, "message": "try later"}})
         return True
 

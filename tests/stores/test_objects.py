@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from google.cloud.storage import Client
 
-from contracts import InvalidInputError, StoreError, UnavailableError
+from contracts import InvalidInputError, MissingObjectError, StoreError, UnavailableError
 from stores import FileObjectStore, ObjectStore, discard_unfinished, open_objects
 from stores.objects import MAX_OBJECT_BYTES, MAX_PATH_CHARS
 from stores.objects_gcs import GcsObjectStore
@@ -66,7 +66,7 @@ def test_empty_and_large_objects(objects: ObjectStore) -> None:
 
 
 def test_missing_object_is_no_outage(objects: ObjectStore) -> None:
-    with pytest.raises(StoreError, match=r"'no/such'.*no such object") as caught:
+    with pytest.raises(MissingObjectError, match=r"'no/such'.*no such object") as caught:
         objects.get("no/such")
     assert not isinstance(caught.value, UnavailableError)
     assert not objects.exists("no/such")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pipelines.generate import existing as module
+from beam_pipelines.generate.creative_ids import packed
 from beam_pipelines.generate.existing import FLAGGED, MISSING, PASSED, Existing, gather, open_existing, write_existing
 from beam_pipelines.generate.manifest import ManifestRow, write_part
 from generation import Creative, ProceduralBackend, Verdict, specs_of
@@ -25,7 +26,7 @@ IDS = st.lists(st.lists(_BYTE, min_size=16, max_size=16).map("".join), max_size=
 
 def existing(ids: list[str], flagged: set[str]) -> Existing:
     ordered = sorted(ids)
-    return Existing(((module._packed(ordered), np.array([name in flagged for name in ordered], bool)),))
+    return Existing(((packed(ordered), np.array([name in flagged for name in ordered], bool)),))
 
 
 @pytest.fixture(params=["file", "bucket"])

@@ -10,12 +10,15 @@ import pytest
 import redis
 from PIL import Image
 
-from beam_pipelines.generate import GenerateConfig, Progress
+from beam_pipelines.generate import GenerateConfig, GenerateReport, Progress
 from beam_pipelines.generate.job import run_job
-from beam_pipelines.generate.manifest import read_dead, read_manifest
+from beam_pipelines.generate.manifest import read_dead, read_manifest, write_part
+from beam_pipelines.generate.merge import ENOUGH
+from beam_pipelines.generate.parts import small_parts
 from contracts import SetupError
 from stores import ArmStatus, CreativeIndex, EmbeddedRedis, FileObjectStore, PolicyStore
 from tests.beam_pipelines.generate.shop import PROMPTS, needs_weights, open_shop, row
+from tests.beam_pipelines.generate.test_merge import row as other_row
 from tests.generation.mischief import MischiefServer
 from tests.generation.studio import encoded, photo_pixels
 from tests.generation.test_photo import png_header
@@ -192,3 +195,21 @@ def test_missing_weights_are_told_before_anything_starts(tmp_path: Path) -> None
     config = open_shop(tmp_path, [row("stool")], weights=str(tmp_path / "none.onnx"))
     with pytest.raises(SetupError, match="make setup"):
         run_job(config, quiet)
+
+
+def test_a_run_merges_the_small_parts_that_runs_have_left(tmp_path: Path) -> None:
+    config = open_shop(tmp_path, [row("stool")])
+    objects = FileObjectStore(tmp_path / "objects")
+    earlier = [other_row(number) for number in range(ENOUGH - 1)]
+    for each in earlier:
+        write_part(objects, [each])
+    assert run_job(replace(config, dry_run=True), lambda _: None).upkeep == {}
+    report = run_job(config, lambda _: None)
+    assert report.upkeep == {"parts_merged": ENOUGH, "merged_parts": 1}
+    assert GenerateReport.from_json(report.to_json()).upkeep == report.upkeep
+    assert not small_parts(objects)
+    rows = read_manifest(objects)
+    assert len(rows) == len(earlier) + 6
+    assert rows.items() >= {each.creative_id: each for each in earlier}.items()
+    again = run_job(config, lambda _: None)
+    assert (again.made, again.skipped, again.upkeep) == (0, 6, {})

@@ -12,7 +12,7 @@ import pytest
 
 from beam_pipelines.generate import GenerateConfig, Progress, run
 from beam_pipelines.generate.job import run_job
-from contracts import InvalidInputError, SetupError
+from contracts import BackdropError, InvalidInputError, SetupError
 from demo.measure import descendants
 from stores import FileObjectStore
 from tests.beam_pipelines.generate.shop import needs_weights, open_shop, row
@@ -88,3 +88,31 @@ def test_a_stopped_run_leaves_no_process_and_goes_on_later(tmp_path: Path, how: 
     assert report.made + len(before) == 24
     if how is signal.SIGINT:
         assert not list((tmp_path / "objects" / ".partial").iterdir())
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_ends_the_run_with_a_reason(tmp_path: Path) -> None:
+    config = open_shop(tmp_path, [row(f"stool{i}") for i in range(4)], workers=2, rows_per_part=2)
+    killed: list[int] = []
+
+    def kill_one(_: Progress) -> None:
+        if not killed and pictures(config):
+            workers = [pid for pid in descendants(os.getpid()) if _is_worker(pid)]
+            killed.append(workers[0])
+            os.kill(workers[0], signal.SIGKILL)
+
+    with pytest.raises(BackdropError, match=r"a worker process died .*: set generate\.workers lower, or run again"):
+        run(config, kill_one)
+    before = pictures(config)
+    assert before
+    assert not [pid for pid in descendants(os.getpid()) if _is_worker(pid)]
+    report = run_job(replace(config, workers=1), lambda _: None)
+    assert len(pictures(config)) == 24 == report.made + len(before)
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return b"sdk_worker_main" in command and not command.startswith(b"/bin/sh")
