@@ -55,6 +55,7 @@ TEST = [
     "pytest>=9",
     "pytest-asyncio>=1.3",
     "pytest-timeout>=2.4",
+    "pytest-xdist>=3.8",
     "schemathesis>=4.32,<5",
     "tokenizers>=0.22",
 ]
