@@ -1,8 +1,8 @@
-"""What files of each format lose of a product, and how well products on white are cut out."""
+"""What files of each format lose of a product, and how well products are cut out, also on white."""
 
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,10 @@ def rows() -> Iterator[Row]:
             pictures.append((composite(painted, placed), placed))
     for name, options in _variants().items():
         yield _file(name, options, pictures)
-    for shaded in (False, True):
-        yield from _on_white(cutouts, segmenter, shaded=shaded)
+    yield from _cut("the 100 photos", [*_photos(_FOLDER), *_photos(_FOLDER / "hundred")], segmenter)
+    for shaded, backdrop in ((False, "plain white"), (True, "shaded white with a soft shadow")):
+        shots = [_shot(cutout, np.random.default_rng(number), shaded=shaded) for number, cutout in enumerate(cutouts)]
+        yield from _cut(backdrop, shots, segmenter)
 
 
 def _variants() -> Mapping[str, tuple[str, Mapping[str, Any]]]:
@@ -119,15 +121,20 @@ def _psnr(one: Pixels, other: np.ndarray[Any, np.dtype[np.float64]]) -> float:
     return float(10 * np.log10(255**2 / np.mean((one - other) ** 2)))
 
 
-def _on_white(cutouts: list[CutOut], segmenter: RembgSegmenter, *, shaded: bool) -> Iterator[Row]:
-    """Demo products on white, whose alpha is known, cut out by the mask alone and with the backdrop's support."""
-    shots = [_shot(cutout, np.random.default_rng(number), shaded=shaded) for number, cutout in enumerate(cutouts)]
-    backdrop = "shaded white with a soft shadow" if shaded else "plain white"
+def _photos(catalogue: Path) -> Iterator[tuple[Photo, Floats]]:
+    """A catalogue's photos and what of them is the product, as rendered."""
+    for path in sorted((catalogue / "masks").glob("*.png")):
+        photo = decode_photo((catalogue / "photos" / f"{path.stem}.jpg").read_bytes())
+        yield photo, np.asarray(Image.open(path), np.float32)
+
+
+def _cut(name: str, shots: Sequence[tuple[Photo, Floats]], segmenter: RembgSegmenter) -> Iterator[Row]:
+    """Photos whose alpha is known, cut out by the mask alone and with the backdrop's support."""
     for how, support in (("the mask alone", lambda _, mask: mask), ("supported", supported)):
         found = [_iou(partial(support, photo.rgb), photo, true, segmenter) for photo, true in shots]
         kept = [value for value in found if value is not None]
         note = f"worst of those cut out {min(kept):.3f}; {len(found) - len(kept)} of {len(found)} refused, counted as 0"
-        yield Row(f"IoU on {backdrop}, {how}", sum(kept) / len(found), "", note=note)
+        yield Row(f"IoU on {name}, {how}", sum(kept) / len(found), "", note=note)
 
 
 def _iou(support: Any, photo: Photo, true: Floats, segmenter: RembgSegmenter) -> float | None:

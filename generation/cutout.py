@@ -14,7 +14,7 @@ from generation.matte import decontaminate, refine
 from generation.photo import Photo
 from generation.segmenter import U2NETP, SegmenterModel
 
-_REFINE_RECIPE = "refine/2"
+_REFINE_RECIPE = "refine/3"
 _WORKING_SIDE = 1_280
 _MIN_COVER, _MAX_COVER = 0.01, 0.92
 _MAX_BORDER = 0.25
@@ -76,11 +76,7 @@ def cut_out(photo: Photo, segmenter: Segmenter) -> CutOut:
     """
     rgb, alpha = _at_working_size(photo)
     if alpha is None:
-        mask = segmenter.mask(rgb)
-        mask = supported(rgb, mask)
-        judge(mask)
-        alpha = refine(rgb, mask)
-        _refuse_glass(rgb, alpha)
+        alpha = matte_of(rgb, segmenter)
         clean = decontaminate(rgb, alpha)
     else:
         judge(alpha, own=True)
@@ -89,6 +85,19 @@ def cut_out(photo: Photo, segmenter: Segmenter) -> CutOut:
     return CutOut(
         np.ascontiguousarray(clean[box]), np.ascontiguousarray(alpha[box]), photo.sha256, border_colour(photo.rgb)
     )
+
+
+def matte_of(rgb: Pixels, segmenter: Segmenter) -> Floats:
+    """Alpha f32[h, w] of the product in a photo u8[h, w, 3].
+
+    Raises:
+        MaskError: as ``cut_out``.
+    """
+    mask = supported(rgb, segmenter.mask(rgb))
+    judge(mask)
+    alpha = refine(rgb, mask)
+    _refuse_glass(rgb, alpha)
+    return alpha
 
 
 def judge(mask: Floats, *, own: bool = False) -> None:

@@ -3,19 +3,24 @@
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from generation.arrays import Floats, Pixels, f32, shares
 from generation.shapes import grown, shrunk
 
 _SURE_INSIDE = 0.97
 _SURE_OUTSIDE = 0.03
-_PLAIN_LIMIT = 0.035
+PLAIN_LIMIT = 0.035
 _UNLIKELY = 0.4
 _SAME = 0.05
 _OTHER = 0.10
 _EVEN = 0.5
 _DARKEST_SHADE = 0.5
 _REACH = 0.006
+# Of the sum of three channels: where the fit to the backdrop looks in each round, so that lost parts do not lift it.
+_SHADED, _BRIGHTER = -0.03, (0.3, 0.15, 0.09)
+_SPECK = 0.0005
+_SEEN = 0.05
 _TINY = 1e-4
 _LARGE = 40_000
 
@@ -41,7 +46,7 @@ def _refined(rgb: Pixels, mask: Floats, reach: int) -> Floats:
     if not inside.any() or not outside.any():
         return mask
     plate = backdrop_surface(photo, outside)
-    plain = float(np.median(np.abs(photo - plate)[outside])) < _PLAIN_LIMIT
+    plain = float(np.median(np.abs(photo - plate)[outside])) < PLAIN_LIMIT
     if plain:
         # Gaps inside the product hold no sure backdrop: take what looks like it and the mask does not claim.
         outside |= shrunk((mask < _UNLIKELY) & (difference_to(photo, plate, plate) < _SAME), 1)
@@ -62,7 +67,15 @@ def _refined(rgb: Pixels, mask: Floats, reach: int) -> Floats:
     alpha = sharp + trust * (np.minimum(share, allowed) - sharp)
     alpha = np.maximum(alpha, smooth_step(0.7, 0.93, mask))
     alpha = np.where(inside, 1.0, np.where(outside & ~nearby, 0.0, alpha))
-    return _solid_ends(alpha.astype(np.float32))
+    return _without_specks(_solid_ends(alpha.astype(np.float32)))
+
+
+def _without_specks(alpha: Floats) -> Floats:
+    """Only parts of some size beside the largest: a crumb of the product that lies by itself looks like dirt."""
+    labels, _ = ndimage.label(alpha > _SEEN, structure=np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.where((sizes < _SPECK * sizes.max())[labels], 0, alpha).astype(np.float32)
 
 
 def decontaminate(rgb: Pixels, alpha: Floats) -> Pixels:
@@ -137,7 +150,7 @@ def difference_to(photo: Floats, behind: Floats, brightest: Floats) -> Floats:
 
 
 def backdrop_surface(photo: Floats, outside: NDArray[np.bool_]) -> Floats:
-    """The unshaded backdrop: a quadratic surface a channel, fitted to its brighter clear pixels."""
+    """The unshaded backdrop: a quadratic surface a channel, fitted to clear pixels neither shaded nor much brighter."""
     height, width = outside.shape
     y, x = (np.arange(n, dtype=np.float32) / n - 0.5 for n in (height, width))
     terms = [np.ones((height, width), np.float32)]
@@ -146,11 +159,12 @@ def backdrop_surface(photo: Floats, outside: NDArray[np.bool_]) -> Floats:
     basis = np.stack(terms, axis=-1)
     kept = outside.copy()
     plate = photo
-    for _ in range(2):
+    for brighter in _BRIGHTER:
         rows = np.flatnonzero(kept)[:: 37 if kept.size > _LARGE else 1]
         solved = np.linalg.lstsq(basis.reshape(-1, len(terms))[rows], photo.reshape(-1, 3)[rows], rcond=None)[0]
         plate = basis @ solved.astype(np.float32)
-        kept = outside & (photo.sum(-1) > plate.sum(-1) - 0.03)
+        above = photo.sum(-1) - plate.sum(-1)
+        kept = outside & (above > _SHADED) & (above < brighter)
     return plate
 
 

@@ -6,6 +6,8 @@ Run by whoever changes a catalogue; what it writes is committed. The demo's, and
     python -m demo.render --library $LIBRARIES/BlendSwap-CC-0.sh3f
     python -m demo.render --library $LIBRARIES/{BlendSwap-CC-0,BlendSwap-CC-BY,Scopia}.sh3f --size 800 --quality 86 \
         --recipe demo/render/hundred.yaml --out demo/catalogue/hundred
+
+With ``--masks`` it writes no photos but what of them is the product (``masks/*.png``), to judge cut-outs by.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import structlog
 from demo.render.models import Library
 from demo.render.notice import library_of, notice, open_libraries
 from demo.render.recipe import ATTRIBUTES, Entry, finished, read_recipe
-from demo.render.studio import photograph
+from demo.render.studio import outline, photograph
 
 _HERE = Path(__file__).parent
 _LIBRARY = Path("/usr/share/sweethome3d/furniture/BlendSwap-CC-0.sh3f")
@@ -46,6 +48,13 @@ def photo(library: Library, entry: Entry, size: int = _SIZE, quality: int = _QUA
     mesh = finished(library.load(entry.model), entry.finishes)
     buffer = BytesIO()
     photograph(mesh, entry.shot, size).save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
+
+
+def mask(library: Library, entry: Entry, size: int = _SIZE) -> bytes:
+    """PNG bytes of what in a product's photo is the product, 1 bit a pixel."""
+    buffer = BytesIO()
+    outline(finished(library.load(entry.model), entry.finishes), entry.shot, size).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -75,15 +84,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", default=None, metavar="ID", help="render these photos and no others")
     parser.add_argument("--size", type=int, default=_SIZE, help="width and height of a photo in pixels")
     parser.add_argument("--quality", type=int, default=_QUALITY, help="JPEG quality of a photo")
+    parser.add_argument("--masks", action="store_true", help="write masks, nothing else")
     options = parser.parse_args(arguments)
     log = structlog.get_logger()
     libraries, entries = open_libraries(options.library), read_recipe(options.recipe)
     for entry in entries:
         item = entry.product.item_id
-        if not entry.borrowed and (options.only is None or item in options.only):
+        if entry.borrowed or (options.only is not None and item not in options.only):
+            continue
+        if options.masks:
+            _write(options.out / "masks" / f"{item}.png", mask(library_of(libraries, entry), entry, options.size))
+            log.info("mask", item=item)
+        else:
             data = photo(library_of(libraries, entry), entry, options.size, options.quality)
             _write(options.out / entry.product.image_uri, data)
             log.info("photo", item=item, bytes=len(data))
+    if options.masks:
+        return
     buffer = BytesIO()
     pq.write_table(products_table(entries), buffer, compression="zstd")
     _write(options.out / "products.parquet", buffer.getvalue())

@@ -18,6 +18,7 @@ _ROWS = 400_000
 _COARSER = 4
 _SHADOW = 0.55
 _HORIZON = -1e-3
+_HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,14 @@ def photograph(mesh: Mesh, shot: Shot, size: int = 1000, supersample: int = 2) -
         nearest = np.minimum(nearest, seen.depth)
     pictured = tone_map(light).reshape(size, supersample, size, supersample, 3).mean(axis=(1, 3))
     return Image.fromarray(np.round(to_display(pictured) * 255).astype(np.uint8), "RGB")
+
+
+def outline(mesh: Mesh, shot: Shot, size: int = 1000, supersample: int = 2) -> Image.Image:
+    """What of ``photograph`` is the product: a black and white picture, white where it fills half a pixel or more."""
+    large = size * supersample
+    camera = frame(mesh.points[np.unique(mesh.corners)], shot.yaw_deg, shot.elevation_deg, large, shot.fill)
+    seen = _see(mesh, camera, large).triangle >= 0
+    return Image.fromarray(seen.reshape(size, supersample, size, supersample).mean(axis=(1, 3)) >= _HALF)
 
 
 def _see(mesh: Mesh, camera: Camera, size: int) -> Visibility:

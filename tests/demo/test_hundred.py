@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from contracts import Product
 from demo.experiment import CATALOGUE
@@ -17,14 +18,13 @@ from generation import (
     ProceduralBackend,
     PromptBook,
     RembgSegmenter,
-    cut_out,
     decode_photo,
     read_catalogue,
-    read_photo_bytes,
     read_placements,
     read_prompts,
     specs_of,
 )
+from generation.cutout import matte_of
 
 ROOT = Path(__file__).parents[2]
 DEMO = CATALOGUE.parent
@@ -135,11 +135,17 @@ def test_every_product_can_have_every_prompt(products: tuple[Product, ...], book
 
 
 @pytest.mark.slow
-def test_a_product_of_each_category_is_cut_out_whole(products: tuple[Product, ...]) -> None:
+def test_products_are_cut_out_along_their_true_outline(products: tuple[Product, ...]) -> None:
     segmenter = RembgSegmenter(ROOT / ".backdrop/weights/u2netp.onnx")
     newest = {product.category: product for product in products}
-    for product in newest.values():
-        photo = decode_photo(read_photo_bytes(product.image_uri, CATALOGUE))
-        height, width = cut_out(photo, segmenter).alpha.shape
-        longer = max(height / photo.rgb.shape[0], width / photo.rgb.shape[1])
-        assert 0.55 < longer < 0.85, f"{product.item_id}: {width} × {height}"
+    # Of the two named ones the network alone loses a fifth; of the barstool it closes the holes (0.92).
+    lost = [product for product in products if product.item_id in ("toaster-tangerine", "butter-dish")]
+    for product in [*newest.values(), *lost]:
+        item, path = product.item_id, CATALOGUE / product.image_uri
+        photo = decode_photo(path.read_bytes())
+        true = np.asarray(Image.open(path.parents[1] / "masks" / f"{item}.png"))
+        alpha = matte_of(photo.rgb, segmenter)
+        found = alpha > 0.5
+        overlap = (found & true).sum() / (found | true).sum()
+        assert overlap > 0.9, f"{item}: {overlap:.3f}"
+        assert ndimage.label(alpha > 0.05, structure=np.ones((3, 3)))[1] <= 3, item

@@ -43,9 +43,34 @@ def test_on_white_what_the_mask_lost_comes_back_and_shadows_do_not(colour: tuple
     assert overlap(refine(pixels, supported(pixels, mask))) > 0.99
 
 
-def test_a_mask_of_another_backdrop_is_left_as_it_is() -> None:
+def test_on_a_plain_backdrop_what_hangs_together_with_the_product_comes_back() -> None:
     pixels, mask = photo_pixels(), HalfBlind().mask(photo_pixels())
     assert not is_on_white(pixels)
+    assert overlap(refine(pixels, mask)) < 0.85
+    assert overlap(refine(pixels, supported(pixels, mask))) > 0.97
+    apart = pixels.copy()
+    apart[10:30, 10:30] = (200, 30, 30)
+    assert supported(apart, mask)[10:30, 10:30].max() == 0
+
+
+def test_a_bright_side_that_the_mask_lost_is_not_taken_for_backdrop() -> None:
+    pixels = np.full((240, 240, 3), 150, np.uint8)
+    pixels[60:200, 60:110] = 245
+    pixels[60:200, 110:200] = (200, 90, 30)
+    whole = np.zeros((240, 240), np.bool_)
+    whole[60:200, 60:200] = True
+    lost = whole.astype(np.float32)
+    lost[:, :110] = 0
+    unsupported, found = refine(pixels, lost) > 0.5, refine(pixels, supported(pixels, lost)) > 0.5
+    assert (unsupported & whole).sum() / (unsupported | whole).sum() < 0.8
+    assert (found & whole).sum() / (found | whole).sum() > 0.98
+
+
+def test_a_mask_on_a_motley_backdrop_is_left_as_it_is() -> None:
+    pixels = photo_pixels().copy()
+    motley = np.random.default_rng(2).integers(60, 200, (12, 12, 3)).astype(np.uint8).repeat(20, 0).repeat(20, 1)
+    pixels[truth() < 0.5] = motley[truth() < 0.5]
+    mask = HalfBlind().mask(pixels)
     assert supported(pixels, mask) is mask
 
 

@@ -27,6 +27,15 @@ def test_thin_parts_that_the_mask_lost_come_back() -> None:
     assert refined[191:, 140:][true[191:, 140:] > 0.99].mean() > 0.9
 
 
+def test_crumbs_beside_the_product_are_left_out_and_parts_are_not() -> None:
+    photo, mask = photo_pixels().copy(), f32(truth() > 0.5)
+    for box in ((slice(10, 12), slice(10, 12)), (slice(10, 30), slice(200, 220))):
+        photo[box], mask[box] = (150, 20, 20), 1
+    refined = refine(photo, mask)
+    assert refined[5:17, 5:17].max() == 0
+    assert refined[15:25, 205:215].min() == 1
+
+
 def test_a_shadow_is_not_the_product() -> None:
     photo = photo_pixels().astype(np.float32)
     photo[150:195, 175:230] *= 0.75
