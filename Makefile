@@ -47,7 +47,7 @@ experiment: setup ## 100 products × 18 prompts and a report of what came of the
 	@$(BIN)/python -m demo.experiment $(ARGS)
 
 test: setup-test ## run the whole test suite in two processes (ARGS="-k name -x", ARGS="-n 0 -s")
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-flink: setup-test setup-flink ## run the end-to-end tests of learner and generation on Flink (ARGS="-s")
 	@$(BIN)/python -m pytest --runner flink tests/beam_pipelines/learn/test_learner_on_runner.py tests/beam_pipelines/generate/test_on_runner.py $(ARGS)

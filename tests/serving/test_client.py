@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -145,13 +146,12 @@ def test_events_outlast_an_outage_of_the_log(tmp_path: Path, make: Make) -> None
             make(server.config.base_url, timeout_s=20, patience_s=0).send([click(decision)])
         patient = make(server.config.base_url, timeout_s=20, patience_s=60)
 
-        async def outage() -> EventsOut:
-            sending = asyncio.create_task(asyncio.to_thread(patient.send, [click(decision)]))
-            await asyncio.to_thread(_refused_once, server)
-            await asyncio.to_thread(redis_server.start)
-            return await sending
-
-        answer = asyncio.run(outage())
+        # Redis lives as long as the thread that starts it.
+        with ThreadPoolExecutor(1) as threads:
+            sending = threads.submit(patient.send, [click(decision)])
+            _refused_once(server)
+            redis_server.start()
+            answer = sending.result()
         assert answer.accepted == 1
         # It may have been appended more than once: it counts once (a fact is its decision and kind).
         assert set(kinds(redis_server.url, decision)) == {1}
