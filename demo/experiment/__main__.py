@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from beam_pipelines.generate import gallery_of, progress_bar
+from beam_pipelines.generate import gallery_of, progress_bar, progress_log
 from contracts import BackdropError, InvalidInputError
 from demo.experiment.config import CATALOGUE, ExperimentConfig
 from demo.experiment.pictures import every_variation, of_each_category, refused
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             weights=words.weights,
         )
         with ExitStack() as stack:
-            progress = stack.enter_context(progress_bar(console)) if console.is_terminal else None
+            progress = stack.enter_context(progress_bar(console)) if console.is_terminal else progress_log()
             result = run_experiment(config, progress)
         page = write_report(result, words.out or words.home / "report", "make experiment")
         gallery = write_gallery(result)
