@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from generation.arrays import Pixels
 from generation.backend import RenderRequest
 from generation.diffusion_settings import DiffusionSettings
 from generation.layout import Placed
-from generation.model_files import check_model_files
+from generation.model_files import model_files
 from generation.token_budget import TokenBudget
 
 if TYPE_CHECKING:
@@ -41,12 +41,11 @@ class DiffusersBackend:
         Raises:
             SetupError: naming what is missing or cut off.
         """
-        folder = Path(settings.model)
-        check_model_files(folder)
-        self._settings = settings
+        model = model_files(Path(settings.model))
+        self._settings = replace(settings, side=settings.side or model.kind.side)
         self._load = load
-        self._digest = _model_digest(folder)
-        self._budget = TokenBudget(folder)
+        self._digest = model.digest
+        self._budget = TokenBudget(model.folder)
         self._painter: Painter | None = None
         self._lock = threading.Lock()
 
@@ -134,14 +133,3 @@ def _open_painter(settings: DiffusionSettings, load: "Callable[[DiffusionSetting
 def _to_slot(picture: Pixels, placed: Placed) -> Pixels:
     height, width = placed.alpha.shape
     return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
-
-
-def _model_digest(folder: Path) -> str:
-    """Short digest of a model's files: names, sizes, and the contents of all but the weights."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}:{path.stat().st_size}".encode())
-        with path.open("rb") as file:
-            # The first MiB of a weights file holds its table of tensors and enough of them to tell models apart.
-            digest.update(file.read(1 << 20))
-    return digest.hexdigest()[:12]
