@@ -4,7 +4,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from generation.arrays import Pixels
 from generation.backend import RenderRequest
 from generation.diffusion_settings import DiffusionSettings
 from generation.layout import Placed
-from generation.model_files import model_files
+from generation.model_source import find_model
 from generation.token_budget import TokenBudget
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 _MULTIPLE = 8
 # What changes a picture by less than its rounding, or says where it is made.
-_NOT_THE_PICTURE = frozenset({"model", "batch", "device", "compile"})
+_NOT_THE_PICTURE = frozenset({"model", "controlnet", "download", "batch", "device", "compile"})
 
 
 class DiffusersBackend:
@@ -36,16 +35,16 @@ class DiffusersBackend:
     def __init__(
         self, settings: DiffusionSettings, load: "Callable[[DiffusionSettings], Models] | None" = None
     ) -> None:
-        """Check that the model's folder is complete; ``load`` lets backends share one loaded model.
+        """Find the model and check that it is complete; ``load`` lets backends share one loaded model.
 
         Raises:
             SetupError: naming what is missing or cut off.
         """
-        model = model_files(Path(settings.model))
-        self._settings = replace(settings, side=settings.side or model.kind.side)
+        model = find_model(settings)
+        self._settings = replace(model.settings, side=settings.side or model.files.kind.side)
         self._load = load
-        self._digest = model.digest
-        self._budget = TokenBudget(model.folder)
+        self._digest, self._pins = model.files.digest, model.pins
+        self._budget = TokenBudget(model.files.folder)
         self._painter: Painter | None = None
         self._lock = threading.Lock()
 
@@ -56,8 +55,8 @@ class DiffusersBackend:
 
     @property
     def recipe(self) -> str:
-        """Version, model digest and the settings that change pictures."""
-        shown = {k: v for k, v in asdict(self._settings).items() if k not in _NOT_THE_PICTURE}
+        """Version, model digest, the commits of hubs' models, and the settings that change pictures."""
+        shown = {k: v for k, v in asdict(self._settings).items() if k not in _NOT_THE_PICTURE} | dict(self._pins)
         return f"diffusers/2({self._digest};{';'.join(f'{k}={v}' for k, v in sorted(shown.items()))})"
 
     def check(self, prompt: Prompt) -> None:

@@ -1,7 +1,6 @@
 """Loads a Stable Diffusion (XL) + ControlNet pipeline and makes it fast; imported only where it is used."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -9,8 +8,8 @@ import torch
 
 from contracts import SetupError
 from generation.diffusion_settings import DiffusionSettings
-from generation.model_files import model_files
 from generation.model_kind import SDXL, ModelKind
+from generation.model_source import find_model
 
 _SCHEDULERS = {
     "ddim": "DDIMScheduler",
@@ -36,22 +35,23 @@ class Models:
 
 
 def load_models(settings: DiffusionSettings) -> Models:
-    """Load from a local folder, never from a hub.
+    """Load from where ``find_model`` finds the files.
 
     Raises:
         SetupError: if a file is missing or does not fit.
     """
-    model = model_files(Path(settings.model))
+    model = find_model(settings).files
     folder, loader = model.folder, getattr(diffusers, model.kind.pipeline)
-    dtype = getattr(torch, settings.dtype)
-    options = {"local_files_only": True, "use_safetensors": True, "dtype": dtype, **model.kind.without}
+    steering: Any = diffusers.ControlNetModel
+    options = {"local_files_only": True, "use_safetensors": True, "dtype": getattr(torch, settings.dtype)}
     try:
-        pipeline = loader.from_pretrained(str(folder), **options)
+        controlnet = steering.from_pretrained(str(model.controlnet), **options)
+        pipeline = loader.from_pretrained(str(folder), controlnet=controlnet, **options, **model.kind.without)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         message = f"the model in {folder} cannot be loaded: {error}"
         raise SetupError(message) from error
     if pipeline.controlnet.config.controlnet_conditioning_channel_order != "rgb":
-        message = f"the ControlNet in {folder} reads its edges in the order BGR: save one that reads RGB"
+        message = f"the ControlNet in {model.controlnet} reads its edges in the order BGR: save one that reads RGB"
         raise SetupError(message)
     pipeline.to(settings.device)
     if model.kind is SDXL and pipeline.vae.config.force_upcast:

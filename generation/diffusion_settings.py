@@ -13,8 +13,11 @@ _FLAGS = {"yes": True, "no": False}
 
 @dataclass(frozen=True, slots=True)
 class DiffusionSettings:
-    """How to paint; ``model`` is a folder as the library's ``save_pretrained`` writes it, of a kind in ``model_kind``.
+    """How to paint.
 
+    ``model`` is a folder as the library's ``save_pretrained`` writes it, of a kind in ``model_kind``, or a hub's
+    ``owner/name@revision``; ``controlnet`` the like for a ControlNet of its own (empty: the model's). With
+    ``download`` a hub is asked for what this machine's cache lacks.
     ``side`` is the larger side in pixels at which the model paints, 0 the one that it was made for (the picture is
     then enlarged to the slot and the product pasted back at full size); ``into`` how far it paints under the product;
     ``control`` the weight of the edges. ``guidance_end`` and ``control_end`` are the shares of the steps after which
@@ -37,6 +40,8 @@ class DiffusionSettings:
     device: str = "cpu"
     dtype: str = "float32"
     compile: bool = False
+    controlnet: str = ""
+    download: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no model can do.
@@ -65,7 +70,8 @@ class DiffusionSettings:
         unknown = sorted(options.keys() - kinds.keys())
         if unknown or not options.get("model"):
             message = (
-                f"backend 'diffusers' needs the option model=FOLDER and knows {sorted(kinds)}; unknown are {unknown}"
+                "backend 'diffusers' needs the option model=FOLDER or model=OWNER/NAME and knows "
+                f"{sorted(kinds)}; unknown are {unknown}"
             )
             raise SettingsError(message)
         values: dict[str, Any] = {name: _parsed(name, text, kinds[name]) for name, text in options.items()}

@@ -1,99 +1,107 @@
-"""What a model is made of and whether it is whole, seen from its files alone: in milliseconds, before any work."""
+"""Whether a model is whole, seen from its files alone: in milliseconds, before any work."""
 
 import hashlib
 import json
-import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from contracts import SetupError
-from generation.model_kind import SD, ModelKind, kind_of
+from generation.model_kind import DIFFUSERS_WEIGHTS, ModelKind
+from generation.model_listing import (
+    CONFIG,
+    CONTROLNET,
+    Listing,
+    network_names,
+    pipeline_kind,
+    pipeline_names,
+    read_json,
+)
 
-INDEX = "model_index.json"
 _MAX_HEADER = 100_000_000
-_PICKLED = (".bin", ".ckpt", ".pt", ".pth")
+# What a ControlNet must have in common with the UNet that it steers.
+_SHARED = ("cross_attention_dim", "block_out_channels", "addition_embed_type", "projection_class_embeddings_input_dim")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model that is whole: its kind and folder, and the names in it of the files that are used."""
+    """A model that is whole: kind, folder, its ControlNet's folder, and the used files by their names in a pipeline."""
 
     kind: ModelKind
     folder: Path
-    names: tuple[str, ...]
+    controlnet: Path
+    files: Mapping[str, Path]
 
     @property
     def digest(self) -> str:
         """Short digest of the files: names, sizes, and the contents of all but the weights."""
         digest = hashlib.sha256()
-        for path in sorted(self.folder / name for name in self.names):
-            digest.update(f"{path.relative_to(self.folder).as_posix()}:{path.stat().st_size}".encode())
+        for name, path in self.files.items():
+            digest.update(f"{name}:{path.stat().st_size}".encode())
             with path.open("rb") as file:
                 # The first MiB of a weights file holds its table of tensors and enough of them to tell models apart.
                 digest.update(file.read(1 << 20))
         return digest.hexdigest()[:12]
 
 
-def model_files(folder: Path) -> ModelFiles:
-    """Check that a pipeline's files are there, and weights as long as they say.
+def model_files(folder: Path, controlnet: Path | None = None) -> ModelFiles:
+    """Check that a pipeline's files are there, and weights as long as they say; ``controlnet`` replaces its own.
+
+    Raises:
+        SetupError: naming what is missing, cut off, not to be read, or does not fit together.
+    """
+    listing, own = Listing.of_folder(folder), controlnet is None
+    kind = pipeline_kind(listing, own_controlnet=own)
+    read_json(folder / "scheduler" / "scheduler_config.json")
+    networks = {part: folder / part for part in kind.networks}
+    if controlnet is not None:
+        networks[CONTROLNET] = controlnet
+    configs = {part: read_json(path / CONFIG) for part, path in networks.items()}
+    files = {name: folder / name for name in pipeline_names(listing, kind, own_controlnet=own)}
+    if controlnet is not None:
+        files |= {f"{CONTROLNET}/{name}": controlnet / name for name in network_names(Listing.of_folder(controlnet))}
+    for part, path in networks.items():
+        _check_weights(path, kind.networks[part])
+    _check_fit(networks[CONTROLNET], configs[CONTROLNET], configs["unet"])
+    return ModelFiles(kind, folder, networks[CONTROLNET], files)
+
+
+def check_controlnet(folder: Path) -> None:
+    """Check that the files of a ControlNet of its own are there, and weights as long as they say.
 
     Raises:
         SetupError: naming what is missing, cut off or not to be read.
     """
-    kind = kind_of(read_json(folder / INDEX), folder / INDEX) if (folder / INDEX).is_file() else SD
-    missing = [part for part in kind.parts if not (folder / part).is_dir()]
-    if missing or not (folder / INDEX).is_file():
-        message = f"{folder} is no {kind.pipeline} (missing: {missing or INDEX}): save one there with save_pretrained"
+    read_json(folder / CONFIG)
+    network_names(Listing.of_folder(folder))
+    _check_weights(folder, DIFFUSERS_WEIGHTS)
+
+
+def _check_fit(folder: Path, config: Mapping[str, object], unet: Mapping[str, object]) -> None:
+    named = config.get("_class_name", "ControlNetModel")
+    if named != "ControlNetModel":
+        message = f"{folder} holds a {named}: use a ControlNetModel"
         raise SetupError(message)
-    names = used_names(kind, (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
-    for path in [
-        *(folder / part / "config.json" for part in kind.networks),
-        folder / "scheduler/scheduler_config.json",
-    ]:
-        read_json(path)
-    for part, stem in kind.networks.items():
-        check_weights(folder / part, stem)
-    return ModelFiles(kind, folder, names)
+    for name in _SHARED:
+        if name in config and name in unet and config[name] != unet[name]:
+            message = (
+                f"the ControlNet in {folder} does not fit the model: its {name} is {config[name]!r}, the UNet's "
+                f"{unet[name]!r}: use one made for this family of models"
+            )
+            raise SetupError(message)
 
 
-def used_names(kind: ModelKind, names: Iterable[str]) -> tuple[str, ...]:
-    """Of a folder's file names those that the kind's pipeline is loaded from; weights are safetensors only."""
-    wanted = [re.escape(INDEX), r"scheduler/scheduler_config\.json"]
-    wanted += [network_names(part + "/", stem) for part, stem in kind.networks.items()]
-    wanted += [rf"{tokenizer}/[^/]+\.(json|txt)" for tokenizer, _ in kind.tokenizers]
-    pattern = re.compile("|".join(wanted))
-    return tuple(sorted(name for name in names if pattern.fullmatch(name)))
-
-
-def network_names(folder: str, stem: str) -> str:
-    """A pattern of the file names that a network in ``folder`` (with its slash) is loaded from."""
-    return rf"{folder}(config\.json|{stem}(-\d+-of-\d+)?\.safetensors|{stem}\.safetensors\.index\.json)"
-
-
-def check_weights(folder: Path, stem: str) -> None:
-    """Check the files that hold a network's weights: one, or those that an index names.
-
-    Raises:
-        SetupError: naming the file that is missing, cut off or cannot be read.
-    """
+def _check_weights(folder: Path, stem: str) -> None:
+    """Check the files that hold a network's weights: one, or those that an index names."""
     index = folder / f"{stem}.safetensors.index.json"
+    paths = [folder / f"{stem}.safetensors"]
     if index.is_file():
         named = read_json(index).get("weight_map")
         if not isinstance(named, dict) or not named:
             message = f"{index} names no weights: copy the model's folder anew"
             raise SetupError(message)
-        paths = [folder / Path(str(name)).name for name in sorted(set(named.values()))]
-    else:
-        paths = [folder / f"{stem}.safetensors"]
-        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
-        if pickled and not paths[0].is_file():
-            message = (
-                f"{folder} holds its weights only as {', '.join(pickled)}: files that can run code are not read, "
-                "save the model anew as safetensors"
-            )
-            raise SetupError(message)
+        paths = [folder / str(name) for name in sorted(set(named.values()))]
     for path in paths:
         _check_safetensors(path)
 
@@ -116,20 +124,3 @@ def _check_safetensors(path: Path) -> None:
     if size != expected:
         message = f"{path} has {size} bytes, its header says {expected}: copy the model's folder anew"
         raise SetupError(message)
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """A JSON object of the model.
-
-    Raises:
-        SetupError: if the file is missing or holds none.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"the model's {path} cannot be read ({error}): copy its folder anew"
-        raise SetupError(message) from error
-    if not isinstance(found, dict):
-        message = f"the model's {path} is not a JSON object: copy its folder anew"
-        raise SetupError(message)
-    return found

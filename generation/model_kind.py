@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from contracts import SetupError
 
@@ -54,20 +53,20 @@ SDXL = ModelKind(
 )
 
 
-def kind_of(index: Mapping[str, object], path: Path) -> ModelKind:
-    """The kind of the model whose ``model_index.json`` was read from ``path``.
+def kind_of(index: Mapping[str, object], where: str) -> ModelKind:
+    """The kind of the model whose index, at ``where``, was read.
 
     Raises:
         SetupError: if no kind can paint with it.
     """
     named = str(index.get("_class_name", ""))
     if index.get("requires_aesthetics_score"):
-        message = f"{path}: a model that wants an aesthetics score (a refiner) cannot paint backgrounds: use its base"
+        message = f"{where}: a model that wants an aesthetics score (a refiner) cannot paint backgrounds: use its base"
         raise SetupError(message)
     # Only the networks count, not which of its family's pipelines they were saved from.
     for kind, family in ((SDXL, "StableDiffusionXL"), (SD, "StableDiffusion")):
         rest = named.removeprefix(family)
         if rest != named and rest.removesuffix("Pipeline") in _SAVED_AS:
             return kind
-    message = f"{path} is of a {named or 'pipeline without a class'}: use a {SD.pipeline} or a {SDXL.pipeline}"
+    message = f"{where} is of a {named or 'pipeline without a class'}: use a {SD.pipeline} or a {SDXL.pipeline}"
     raise SetupError(message)
