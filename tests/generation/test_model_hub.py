@@ -6,11 +6,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import huggingface_hub
 import pytest
 
-from contracts import SetupError
+from beam_pipelines.generate import job
+from beam_pipelines.generate.manifest import read_manifest
+from beam_pipelines.generate.settings import StageSettings
+from contracts import ORIGINAL_ARM, SetupError
 from generation import open_backend
+from stores import open_objects
+from tests.beam_pipelines.generate.shop import needs_weights, open_shop, row
+from tests.generation.diffusion_rig import requests
 from tests.generation.hub_server import HubServer
 from tests.generation.mischief import closed_port
 
@@ -46,6 +54,7 @@ class Machine:
     """A machine with a cache of its own that asks a hub."""
 
     def __init__(self, cache: Path, endpoint: str) -> None:
+        self.cache = cache
         self.environment = {
             **os.environ,
             "HF_ENDPOINT": endpoint,
@@ -97,6 +106,10 @@ def test_a_model_is_fetched_once_allowed_and_then_found_without_a_hub(
     assert machine.open(model=ID)[0] == recipe
     assert machine.open(model=f"{ID}@{commit}", download="yes")[0] == recipe
     assert hub.requests == asked
+    # What was fetched paints.
+    snapshot = machine.cache / "models--maker--tiny-model" / "snapshots" / commit
+    fetched = open_backend("diffusers", {"model": str(snapshot), "steps": "1", "side": "64"})
+    assert fetched.render(requests()[:1])[0].std() > 1
     # The same files in a folder have the same digest.
     folder = open_backend("diffusers", {"model": str(models["xl-9"])}).recipe
     assert recipe.partition(";")[0] == folder.partition(";")[0]
@@ -172,6 +185,30 @@ def test_base_and_controlnet_of_their_own_repositories(
     hub.push("other/pickled", {"config.json": own["config.json"], "diffusion_pytorch_model.bin": b"x"})
     assert "only as diff" in machine.refused(model="maker/base", controlnet="other/pickled", download="yes")
     assert "controlnet = 'other/no' is no folder" in machine.refused(model="maker/base", controlnet="other/no")
+
+
+@needs_weights
+def test_a_job_names_pictures_and_tells_its_workers_the_commit(
+    hub: HubServer, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.open(model=ID, download="yes")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(machine.cache))
+    told: list[StageSettings] = []
+
+    def settings(*given: Any) -> StageSettings:
+        told.append(stage_settings(*given))
+        return told[-1]
+
+    stage_settings = job._settings
+    monkeypatch.setattr(job, "_settings", settings)
+    options = {"model": ID, "steps": "1", "side": "64", "guidance": "0"}
+    config = open_shop(tmp_path, [row("stool")], backend="diffusers", backend_options=options, attempts=1)
+    job.run_job(config, lambda _: None)
+    pinned = f"{ID}@{hub.branches[ID, 'main']}"
+    assert [dict(each.backend_options) for each in told] == [{**options, "model": pinned}]
+    made = [each for each in read_manifest(open_objects(config.objects_uri)).values() if each.arm != ORIGINAL_ARM]
+    assert made
+    assert all(f"model={pinned};" in each.recipe for each in made)
 
 
 @pytest.mark.parametrize("text", ["../up", "a/../b", "owner/name@../x", "owner/name@", "/no/such/folder", "name"])
