@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from contracts import Prompt
-from generation.arrays import Pixels
+from generation.arrays import Floats, Pixels
 from generation.backend import RenderRequest
 from generation.diffusion_settings import DiffusionSettings
 from generation.layout import Placed
@@ -57,7 +57,7 @@ class DiffusersBackend:
     def recipe(self) -> str:
         """Version, model digest, the commits of hubs' models, and the settings that change pictures."""
         shown = {k: v for k, v in asdict(self._settings).items() if k not in _NOT_THE_PICTURE} | dict(self._pins)
-        return f"diffusers/2({self._digest};{';'.join(f'{k}={v}' for k, v in sorted(shown.items()))})"
+        return f"diffusers/3({self._digest};{';'.join(f'{k}={v}' for k, v in sorted(shown.items()))})"
 
     def check(self, prompt: Prompt) -> None:
         """Refuse a prompt of more tokens than the model's text encoder takes; the model is not loaded for it.
@@ -97,7 +97,7 @@ class DiffusersBackend:
                 part = indices[start : start + self._settings.batch]
                 wanted = [requests[i] for i in part]
                 jobs = [Job(r.prompt.text, r.prompt.negative, r.seed, stands[id(r.placed)]) for r in wanted]
-                for index, picture in zip(part, painter.paint(jobs), strict=True):
+                for index, picture in zip(part, painter.shares(jobs).cpu().numpy(), strict=True):
                     done[index] = _to_slot(picture, requests[index].placed)
         return [done[i] for i in range(len(requests))]
 
@@ -129,6 +129,8 @@ def _open_painter(settings: DiffusionSettings, load: "Callable[[DiffusionSetting
     return Painter((load or load_models)(settings), settings)
 
 
-def _to_slot(picture: Pixels, placed: Placed) -> Pixels:
+def _to_slot(picture: Floats, placed: Placed) -> Pixels:
+    """A picture f32[3, h, w] at its slot's size. It is rounded once, at the end: enlarging would add up roundings."""
     height, width = placed.alpha.shape
-    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+    resized = (Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS) for plane in picture)
+    return (np.stack([np.asarray(plane) for plane in resized], axis=-1) * 255 + 0.5).clip(0, 255).astype(np.uint8)

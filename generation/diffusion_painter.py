@@ -81,12 +81,8 @@ class Painter:
         self._words = lru_cache(maxsize=_TEXTS_KEPT)(partial(encode, models))
         self._guide = lru_cache(maxsize=_PRODUCTS_KEPT)(self._encode_product)
 
-    def paint(self, jobs: Sequence[Job]) -> list[Pixels]:
-        """Pictures u8[h, w, 3] of the stands' size, in order."""
-        return list((self.shares(jobs) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
-
     def shares(self, jobs: Sequence[Job]) -> torch.Tensor:
-        """The pictures before they are rounded: f32[n, 3, h, w], 0 to 1, on the models' device."""
+        """Pictures f32[n, 3, h, w], 0 to 1, of the stands' size, in order, on the models' device."""
         wanted = list(jobs)
         if self._settings.compile:
             # Compiled code is for one batch size: a last, short batch is filled up rather than compiled for.
