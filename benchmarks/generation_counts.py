@@ -23,11 +23,11 @@ from generation.diffusion_pipeline import Models, load_models
 from generation.diffusion_settings import SCHEDULERS, DiffusionSettings
 from stores import open_objects
 from tests.beam_pipelines.generate.shop import open_shop, row
+from tests.generation.diffusion_rig import MODELS
 from tests.generation.studio import PROMPTS, cutout
 from tests.generation.tiny_model import save_tiny_pipeline
 
 _STEPS = 3
-_CHANNELS = (4, 9)
 _SIZE = (64, 48)
 _CLOSE = 1e-4
 
@@ -37,13 +37,13 @@ def rows() -> Iterator[Row]:
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()
     with TemporaryDirectory() as name:
-        folders = {channels: Path(name) / str(channels) for channels in _CHANNELS}
-        for channels, folder in folders.items():
-            folder.mkdir()
-            save_tiny_pipeline(folder, channels)
-        yield from _counts(Path(name), folders[9])
+        folders = {model: Path(name) / model for model in MODELS}
+        for model, (kind, channels) in MODELS.items():
+            folders[model].mkdir()
+            save_tiny_pipeline(folders[model], channels, kind)
+        yield from _counts(Path(name), folders["sd-9"])
         worst = max(_difference(str(folder), scheduler) for folder in folders.values() for scheduler in SCHEDULERS)
-    note = f"largest of {len(SCHEDULERS)} schedulers and UNets of {_CHANNELS} channels, values from 0 to 1"
+    note = f"largest of {len(SCHEDULERS)} schedulers, SD 1.5 and SDXL, UNets of 4 and 9 channels, values from 0 to 1"
     yield at_most("batch against single pictures, float32", worst, "", _CLOSE, note=note)
 
 

@@ -1,7 +1,7 @@
 """Product photo + prompt + placement -> creative: cut-out, layout, background, composite, quality, file."""
 
 from contracts import Prompt
-from generation.backend import Backend, RenderRequest, open_backend
+from generation.backend import Backend, RenderRequest, open_backend, pinned_options
 from generation.catalogue import Catalogue, DeadRow, iter_catalogue, read_catalogue
 from generation.composite import ProductChangedError, composite, require_unchanged
 from generation.contact_sheet import SheetCell, contact_sheet
@@ -102,6 +102,7 @@ __all__ = [
     "open_writer",
     "original_picture",
     "originals",
+    "pinned_options",
     "place",
     "placed_once",
     "placement_of",

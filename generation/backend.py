@@ -72,6 +72,21 @@ def open_backend(name: str, options: Mapping[str, str]) -> Backend:
     return make(options)
 
 
+def pinned_options(name: str, options: Mapping[str, str]) -> Mapping[str, str]:
+    """``options`` that mean the same elsewhere and later: a hub's branch is put down as its commit.
+
+    Raises:
+        SettingsError: if the options are wrong.
+        SetupError: if the model is not to be found.
+    """
+    if name != "diffusers":
+        return options
+    from generation.diffusion_settings import DiffusionSettings
+    from generation.model_source import find_model
+
+    return {**options, **find_model(DiffusionSettings.from_options(options)).pins}
+
+
 def _procedural(options: Mapping[str, str]) -> Backend:
     from generation.procedural import ProceduralBackend
 

@@ -3,19 +3,18 @@
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from contracts import Prompt
-from generation.arrays import Pixels
+from generation.arrays import Floats, Pixels
 from generation.backend import RenderRequest
 from generation.diffusion_settings import DiffusionSettings
 from generation.layout import Placed
-from generation.model_files import check_model_files
+from generation.model_source import find_model
 from generation.token_budget import TokenBudget
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 _MULTIPLE = 8
 # What changes a picture by less than its rounding, or says where it is made.
-_NOT_THE_PICTURE = frozenset({"model", "batch", "device", "compile"})
+_NOT_THE_PICTURE = frozenset({"model", "controlnet", "download", "batch", "device", "compile"})
 
 
 class DiffusersBackend:
@@ -36,17 +35,16 @@ class DiffusersBackend:
     def __init__(
         self, settings: DiffusionSettings, load: "Callable[[DiffusionSettings], Models] | None" = None
     ) -> None:
-        """Check that the model's folder is complete; ``load`` lets backends share one loaded model.
+        """Find the model and check that it is complete; ``load`` lets backends share one loaded model.
 
         Raises:
             SetupError: naming what is missing or cut off.
         """
-        folder = Path(settings.model)
-        check_model_files(folder)
-        self._settings = settings
+        model = find_model(settings)
+        self._settings = replace(model.settings, side=settings.side or model.files.kind.side)
         self._load = load
-        self._digest = _model_digest(folder)
-        self._budget = TokenBudget(folder)
+        self._digest, self._pins = model.files.digest, model.pins
+        self._budget = TokenBudget(model.files.folder)
         self._painter: Painter | None = None
         self._lock = threading.Lock()
 
@@ -57,9 +55,9 @@ class DiffusersBackend:
 
     @property
     def recipe(self) -> str:
-        """Version, model digest and the settings that change pictures."""
-        shown = {k: v for k, v in asdict(self._settings).items() if k not in _NOT_THE_PICTURE}
-        return f"diffusers/2({self._digest};{';'.join(f'{k}={v}' for k, v in sorted(shown.items()))})"
+        """Version, model digest, the commits of hubs' models, and the settings that change pictures."""
+        shown = {k: v for k, v in asdict(self._settings).items() if k not in _NOT_THE_PICTURE} | dict(self._pins)
+        return f"diffusers/3({self._digest};{';'.join(f'{k}={v}' for k, v in sorted(shown.items()))})"
 
     def check(self, prompt: Prompt) -> None:
         """Refuse a prompt of more tokens than the model's text encoder takes; the model is not loaded for it.
@@ -99,7 +97,7 @@ class DiffusersBackend:
                 part = indices[start : start + self._settings.batch]
                 wanted = [requests[i] for i in part]
                 jobs = [Job(r.prompt.text, r.prompt.negative, r.seed, stands[id(r.placed)]) for r in wanted]
-                for index, picture in zip(part, painter.paint(jobs), strict=True):
+                for index, picture in zip(part, painter.shares(jobs).cpu().numpy(), strict=True):
                     done[index] = _to_slot(picture, requests[index].placed)
         return [done[i] for i in range(len(requests))]
 
@@ -131,17 +129,8 @@ def _open_painter(settings: DiffusionSettings, load: "Callable[[DiffusionSetting
     return Painter((load or load_models)(settings), settings)
 
 
-def _to_slot(picture: Pixels, placed: Placed) -> Pixels:
+def _to_slot(picture: Floats, placed: Placed) -> Pixels:
+    """A picture f32[3, h, w] at its slot's size. It is rounded once, at the end: enlarging would add up roundings."""
     height, width = placed.alpha.shape
-    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
-
-
-def _model_digest(folder: Path) -> str:
-    """Short digest of a model's files: names, sizes, and the contents of all but the weights."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}:{path.stat().st_size}".encode())
-        with path.open("rb") as file:
-            # The first MiB of a weights file holds its table of tensors and enough of them to tell models apart.
-            digest.update(file.read(1 << 20))
-    return digest.hexdigest()[:12]
+    resized = (Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS) for plane in picture)
+    return (np.stack([np.asarray(plane) for plane in resized], axis=-1) * 255 + 0.5).clip(0, 255).astype(np.uint8)

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from generation.arrays import Pixels
 from generation.control import canvas
 from generation.diffusion_pipeline import Models, open_scheduler
 from generation.diffusion_settings import DiffusionSettings
+from generation.diffusion_words import Conditions, Words, conditions, encode
 from generation.layout import Placed
 
 _TEXTS_KEPT, _PRODUCTS_KEPT = 512, 16
@@ -50,9 +51,9 @@ class _Guide:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What stays the same at every step of a batch; ``texts`` holds the negative ones first, if there are any."""
+    """What stays the same at every step of a batch; ``words`` holds the negative ones first, if there are any."""
 
-    texts: torch.Tensor
+    words: Conditions
     edges: torch.Tensor
     mask: torch.Tensor
     product: torch.Tensor
@@ -76,27 +77,23 @@ class Painter:
         )
         self._scheduler = open_scheduler(models, settings.scheduler)
         self._draws = "generator" in inspect.signature(self._scheduler.step).parameters
-        self._embedding = lru_cache(maxsize=_TEXTS_KEPT)(self._encode_text)
+        self._blank = models.pipeline.config.get("force_zeros_for_empty_prompt", False)
+        self._words = lru_cache(maxsize=_TEXTS_KEPT)(partial(encode, models))
         self._guide = lru_cache(maxsize=_PRODUCTS_KEPT)(self._encode_product)
 
-    def paint(self, jobs: Sequence[Job]) -> list[Pixels]:
-        """Pictures u8[h, w, 3] of the stands' size, in order."""
-        return list((self.shares(jobs) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
-
     def shares(self, jobs: Sequence[Job]) -> torch.Tensor:
-        """The pictures before they are rounded: f32[n, 3, h, w], 0 to 1, on the models' device."""
+        """Pictures f32[n, 3, h, w], 0 to 1, of the stands' size, in order, on the models' device."""
         wanted = list(jobs)
         if self._settings.compile:
             # Compiled code is for one batch size: a last, short batch is filled up rather than compiled for.
             wanted += wanted[-1:] * (self._settings.batch - len(wanted))
         with torch.no_grad():
-            latents = self._denoised(wanted) / self._vae.config.scaling_factor
+            latents = self._denoised(wanted).to(self._vae.dtype) / self._vae.config.scaling_factor
             decoded: torch.Tensor = self._vae.decode(latents, return_dict=False)[0][: len(jobs)]
             return (decoded.float() / 2 + _HALF).clamp(0, 1)
 
-    def _encode_text(self, text: str) -> torch.Tensor:
-        embedding: torch.Tensor = self._models.pipeline.encode_prompt(text, self._unet.device, 1, False)[0]
-        return embedding
+    def _negative(self, text: str, like: Words) -> Words:
+        return like.blank() if self._blank and not text else self._words(text)
 
     def _encode_product(self, stand: Stand) -> _Guide:
         shown = canvas(stand.placed, stand.size, self._settings.into)
@@ -104,8 +101,8 @@ class Painter:
         image = torch.from_numpy(shown.image).to(self._unet.device).permute(2, 0, 1)[None].float() / 127.5 - 1
         if self._unet.config.in_channels == _GUIDED_BY_MASK:
             image = image * (1 - mask)
-        posterior = self._vae.encode(image.to(self._unet.dtype)).latent_dist
-        latents = posterior.mode() * self._vae.config.scaling_factor
+        posterior = self._vae.encode(image.to(self._vae.dtype)).latent_dist
+        latents = posterior.mode().to(self._unet.dtype) * self._vae.config.scaling_factor
         edges = self._models.edges(self._plane(shown.edges).to(self._unet.dtype).expand(-1, 3, -1, -1))
         return _Guide(edges, torch.nn.functional.interpolate(mask, size=latents.shape[-2:]), latents)
 
@@ -115,11 +112,11 @@ class Painter:
     def _denoised(self, jobs: Sequence[Job]) -> torch.Tensor:
         settings, scheduler = self._settings, self._scheduler
         guides = [self._guide(job.stand) for job in jobs]
-        texts = [self._embedding(job.text) for job in jobs]
+        words = [self._words(job.text) for job in jobs]
         if settings.guidance > 1:
-            texts = [self._embedding(job.negative) for job in jobs] + texts
+            words = [self._negative(job.negative, like) for job, like in zip(jobs, words, strict=True)] + words
         given = _Given(
-            torch.cat(texts),
+            conditions(words, jobs[0].stand.size),
             torch.cat([guide.edges for guide in guides]),
             torch.cat([guide.mask for guide in guides]),
             torch.cat([guide.latents for guide in guides]),
@@ -147,13 +144,13 @@ class Painter:
         settings = self._settings
         guided = settings.guidance > 1 and done <= settings.guidance_end
         times = 2 if guided else 1
-        shown, words = torch.cat([latents] * times), given.texts[-times * len(latents) :]
+        shown, words = torch.cat([latents] * times), given.words.last(times * len(latents))
         residuals: dict[str, Any] = {}
         if done <= settings.control_end:
             down, middle = self._controlnet(
                 shown,
                 time,
-                encoder_hidden_states=words,
+                **words,
                 controlnet_cond=torch.cat([given.edges] * times),
                 conditioning_scale=settings.control,
                 return_dict=False,
@@ -161,7 +158,7 @@ class Painter:
             residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         if self._unet.config.in_channels == _GUIDED_BY_MASK:
             shown = torch.cat([shown, torch.cat([torch.cat([given.mask, given.product], dim=1)] * times)], dim=1)
-        noise: torch.Tensor = self._unet(shown, time, encoder_hidden_states=words, return_dict=False, **residuals)[0]
+        noise: torch.Tensor = self._unet(shown, time, **words, return_dict=False, **residuals)[0]
         if not guided:
             return noise
         plain, prompted = noise[: len(latents)], noise[len(latents) :]

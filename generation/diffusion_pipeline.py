@@ -1,7 +1,6 @@
-"""Loads a Stable Diffusion + ControlNet pipeline from a folder and makes it fast; imported only where it is used."""
+"""Loads a Stable Diffusion (XL) + ControlNet pipeline and makes it fast; imported only where it is used."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -9,6 +8,8 @@ import torch
 
 from contracts import SetupError
 from generation.diffusion_settings import DiffusionSettings
+from generation.model_kind import SDXL, ModelKind
+from generation.model_source import find_model
 
 _SCHEDULERS = {
     "ddim": "DDIMScheduler",
@@ -28,34 +29,34 @@ class Models:
     The encoded edges do not change from step to step, so they are made once and given in their place.
     """
 
+    kind: ModelKind
     pipeline: Any
     edges: Any
 
 
 def load_models(settings: DiffusionSettings) -> Models:
-    """Load from a local folder, never from a hub.
+    """Load from where ``find_model`` finds the files.
 
     Raises:
         SetupError: if a file is missing or does not fit.
     """
-    loader: Any = diffusers.StableDiffusionControlNetInpaintPipeline
-    folder = Path(settings.model)
+    model = find_model(settings).files
+    folder, loader = model.folder, getattr(diffusers, model.kind.pipeline)
+    steering: Any = diffusers.ControlNetModel
+    options = {"local_files_only": True, "use_safetensors": True, "dtype": getattr(torch, settings.dtype)}
     try:
-        pipeline = loader.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            dtype=getattr(torch, settings.dtype),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
+        controlnet = steering.from_pretrained(str(model.controlnet), **options)
+        pipeline = loader.from_pretrained(str(folder), controlnet=controlnet, **options, **model.kind.without)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         message = f"the model in {folder} cannot be loaded: {error}"
         raise SetupError(message) from error
     if pipeline.controlnet.config.controlnet_conditioning_channel_order != "rgb":
-        message = f"the ControlNet in {folder} reads its edges in the order BGR: save one that reads RGB"
+        message = f"the ControlNet in {model.controlnet} reads its edges in the order BGR: save one that reads RGB"
         raise SetupError(message)
     pipeline.to(settings.device)
+    if model.kind is SDXL and pipeline.vae.config.force_upcast:
+        # Such a VAE overflows in half precision.
+        pipeline.vae.float()
     edges = pipeline.controlnet.controlnet_cond_embedding
     pipeline.controlnet.controlnet_cond_embedding = torch.nn.Identity()
     networks = (pipeline.unet, pipeline.controlnet, pipeline.vae.decoder)
@@ -66,7 +67,7 @@ def load_models(settings: DiffusionSettings) -> Models:
         torch._dynamo.config.recompile_limit = max(_COMPILED_SHAPES, torch._dynamo.config.recompile_limit)
         for network in networks:
             network.forward = torch.compile(network.forward, dynamic=False)
-    return Models(pipeline, edges)
+    return Models(model.kind, pipeline, edges)
 
 
 def open_scheduler(models: Models, name: str) -> Any:

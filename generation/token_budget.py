@@ -1,4 +1,4 @@
-"""How many tokens a text takes in a model, counted with the model's own tokenizer; the model is not loaded."""
+"""How many tokens a text takes in a model, counted with the model's own tokenizers; the model is not loaded."""
 
 import json
 from functools import lru_cache
@@ -6,18 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from contracts import Prompt, SetupError
+from generation.model_kind import SDXL
 from generation.prompt_errors import PromptError
 
 _KEPT = 4_096
 
 
 class TokenBudget:
-    """Counts tokens, begin and end marks included; the tokenizer is read from its folder when first needed."""
+    """Counts tokens, begin and end marks included; tokenizers are read from their folders when first needed.
+
+    Of two tokenizers the larger count and the smaller limit rule: what they feed stands side by side, token by token.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Count for the pipeline in ``folder``: its ``tokenizer`` and the configuration of its ``text_encoder``."""
+        """Count for the pipeline in ``folder``: its tokenizers and the configurations of its text encoders."""
         self._folder = folder
-        self._loaded: Any = None
+        self._loaded: tuple[Any, ...] = ()
         self._limit = 0
         self.count = lru_cache(maxsize=_KEPT)(self._count)
 
@@ -26,7 +30,7 @@ class TokenBudget:
         """The most tokens that the model takes of a text.
 
         Raises:
-            SetupError: if the tokenizer cannot be read.
+            SetupError: if a tokenizer cannot be read.
         """
         self._open()
         return self._limit
@@ -36,7 +40,7 @@ class TokenBudget:
 
         Raises:
             PromptError: ``prompt_too_long``, with the count and the limit.
-            SetupError: if the tokenizer cannot be read.
+            SetupError: if a tokenizer cannot be read.
         """
         for name, text in (("text", prompt.text), ("negative", prompt.negative))[: 1 + negative]:
             tokens = self.count(text)
@@ -48,25 +52,28 @@ class TokenBudget:
                 raise PromptError(message, "prompt_too_long")
 
     def _count(self, text: str) -> int:
-        return len(self._open()(text, truncation=False, verbose=False).input_ids)
+        return max(len(each(text, truncation=False, verbose=False).input_ids) for each in self._open())
 
-    def _open(self) -> Any:
-        if self._loaded is None:
-            from transformers import AutoTokenizer
-
-            loader: Any = AutoTokenizer
-            folder = self._folder / "tokenizer"
-            # The library reads files in Rust, whose errors are plain exceptions.
-            try:
-                tokenizer = loader.from_pretrained(str(folder), local_files_only=True)
-                positions = _positions(self._folder / "text_encoder" / "config.json")
-            except Exception as error:
-                message = f"the tokenizer in {folder} cannot be read: {error}"
-                raise SetupError(message) from error
-            self._limit = min(int(tokenizer.model_max_length), positions)
-            self._loaded = tokenizer
+    def _open(self) -> tuple[Any, ...]:
+        if not self._loaded:
+            first, *others = SDXL.tokenizers
+            pairs = [first, *(pair for pair in others if (self._folder / pair[0]).is_dir())]
+            opened = [_opened(self._folder / tokenizer, self._folder / encoder) for tokenizer, encoder in pairs]
+            self._limit = min(limit for _, limit in opened)
+            self._loaded = tuple(tokenizer for tokenizer, _ in opened)
         return self._loaded
 
 
-def _positions(path: Path) -> int:
-    return int(json.loads(path.read_text(encoding="utf-8"))["max_position_embeddings"])
+def _opened(folder: Path, encoder: Path) -> tuple[Any, int]:
+    """A tokenizer and the most tokens that it and its text encoder take."""
+    from transformers import AutoTokenizer
+
+    loader: Any = AutoTokenizer
+    # The library reads files in Rust, whose errors are plain exceptions.
+    try:
+        tokenizer = loader.from_pretrained(str(folder), local_files_only=True)
+        settings = json.loads((encoder / "config.json").read_text(encoding="utf-8"))
+        return tokenizer, min(int(tokenizer.model_max_length), int(settings["max_position_embeddings"]))
+    except Exception as error:
+        message = f"the tokenizer in {folder} cannot be read: {error}"
+        raise SetupError(message) from error

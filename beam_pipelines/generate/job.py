@@ -29,6 +29,7 @@ from generation import (
     check_prompts,
     check_weights,
     open_backend,
+    pinned_options,
     read_placements,
     read_prompts,
 )
@@ -64,6 +65,8 @@ def run_job(config: GenerateConfig, tell: Tell, folder: Path | None = None) -> G
         book = read_prompts(Path(config.prompts))
         read_placements(Path(config.placements))
         GateSettings.from_options(config.gate)
+        # Workers may be elsewhere and start later: they open the very model that pictures are named after here.
+        config = replace(config, backend_options=pinned_options(config.backend, config.backend_options))
         backend = open_backend(config.backend, config.backend_options)
         for prompts in book.prompts.values():
             check_prompts(prompts, backend)

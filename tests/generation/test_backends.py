@@ -11,30 +11,26 @@ import pytest
 from contracts import Placement, Prompt, SettingsError, SetupError
 from generation import Backend, PromptError, RenderRequest, composite, open_backend, place
 from tests.generation.studio import PROMPTS, cutout
-from tests.generation.tiny_model import save_tiny_pipeline
 
 SLOTS = (Placement("square", 96, 96), Placement("banner", 160, 64), Placement("odd", 75, 101))
 
 
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny-model")
-    save_tiny_pipeline(folder)
-    return folder
+@pytest.fixture
+def tiny_model(models: dict[str, Path]) -> Path:
+    return models["sd-4"]
 
 
-@pytest.fixture(scope="session")
-def backends(tiny_model: Path) -> dict[str, Callable[[], Backend]]:
-    options = {"model": str(tiny_model), "steps": "2", "side": "64", "batch": "3"}
-    return {
-        "procedural": lambda: open_backend("procedural", {}),
-        "diffusers": lambda: open_backend("diffusers", options),
-    }
+@pytest.fixture(params=["procedural", "sd-4", "sd-9", "xl-4", "xl-9"])
+def opened(request: pytest.FixtureRequest, models: dict[str, Path]) -> Callable[[], Backend]:
+    if request.param == "procedural":
+        return lambda: open_backend("procedural", {})
+    options = {"model": str(models[request.param]), "steps": "2", "side": "64", "batch": "3"}
+    return lambda: open_backend("diffusers", options)
 
 
-@pytest.fixture(params=["procedural", "diffusers"])
-def backend(request: pytest.FixtureRequest, backends: dict[str, Callable[[], Backend]]) -> Backend:
-    return backends[request.param]()
+@pytest.fixture
+def backend(opened: Callable[[], Backend]) -> Backend:
+    return opened()
 
 
 def requests(seed: int = 7) -> list[RenderRequest]:
@@ -57,9 +53,9 @@ def test_product_pixels_are_unchanged(backend: Backend) -> None:
         assert (composite(background, request.placed)[opaque] == request.placed.rgb[opaque]).all()
 
 
-def test_equal_requests_give_equal_pixels(backend: Backend, backends: dict[str, Callable[[], Backend]]) -> None:
+def test_equal_requests_give_equal_pixels(backend: Backend, opened: Callable[[], Backend]) -> None:
     first, again = backend.render(requests()), backend.render(requests())
-    fresh = backends[backend.name]().render(requests())
+    fresh = opened().render(requests())
     for a, b, c in zip(first, again, fresh, strict=True):
         assert (a == b).all()
         assert (a == c).all()
