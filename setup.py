@@ -41,7 +41,14 @@ LEARN = [*CLI, *STORES, BEAM, METRICS]
 GENERATE = [*CLI, *STORES, BEAM, "pillow>=12", "rembg[cpu]==2.0.86", "scipy>=1.16", "urllib3>=2.5"]
 # The extra grpcio is for `feast ui`, which does not start without it.
 FEATURES = [*CLI, *STORES, BEAM, "feast[redis,duckdb,grpcio]==0.67.0"]
-DIFFUSERS = [*GENERATE, "accelerate>=1.12", "diffusers==0.42.1", "torch==2.13.0", "transformers==5.23.0"]
+DIFFUSERS = [
+    *GENERATE,
+    "accelerate>=1.12",
+    "diffusers==0.42.1",
+    "huggingface-hub>=1.0",
+    "torch==2.13.0",
+    "transformers==5.23.0",
+]
 GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=3.17,<4"]
 DEMO = [*BUILD, *SERVING, *LEARN, *FEATURES, *GENERATE, *EMBEDDED, "aiohttp>=3.13"]
 TEST = [
