@@ -1,6 +1,7 @@
 """ReadEventLog: the event log as an unbounded Beam source, one split a partition (design, ideas 5 and 6)."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from apache_beam.io.unbounded_source import (
     UnboundedReader,
     UnboundedSource,
 )
+from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
 from beam_pipelines.learn.frames import Frame, encode_frame
@@ -63,6 +65,27 @@ class RedisLogOpener:
         return UnionLog(objects, RedisEventLog(connect(self.url), self.partitions))
 
 
+class Together:
+    """How far the partitions that one process reads have come: a reader's watermark is the least of all.
+
+    Prism keeps one watermark for all splits of a source, the one that it heard last (docs/adr/0019).
+    """
+
+    def __init__(self, partitions: int) -> None:
+        self._lock = threading.Lock()
+        self._committed = [MIN_TIMESTAMP] * partitions
+
+    def commit(self, partition: int, watermark: Timestamp) -> None:
+        """Note that all of a partition up to a watermark has reached the runner."""
+        with self._lock:
+            self._committed[partition] = max(self._committed[partition], watermark)
+
+    def least(self, partition: int, watermark: Timestamp) -> Timestamp:
+        """The least of a partition's watermark and what is committed of the others."""
+        with self._lock:
+            return min([watermark, *self._committed[:partition], *self._committed[partition + 1 :]])
+
+
 class LogMark(CheckpointMark):
     """How far a reader has come: nothing behind ``position`` was read."""
 
@@ -102,6 +125,7 @@ class LogReader(UnboundedReader):
         *,
         pause_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        together: Together | None = None,
     ) -> None:
         self._log = log
         self._partition = partition
@@ -113,6 +137,9 @@ class LogReader(UnboundedReader):
         self._look_again = -math.inf
         self._frame: Frame | None = None
         self._watermark = MIN_TIMESTAMP
+        self._together = together
+        # What is before a reader's begin has reached the runner, or will not be read.
+        self._marked = timestamp_of(after.append_ms)
 
     def start(self) -> bool:
         """Read the first frame; False if there is none yet."""
@@ -120,6 +147,9 @@ class LogReader(UnboundedReader):
 
     def advance(self) -> bool:
         """Read the next frame; False if the log has nothing new, and then its clock is the watermark."""
+        if self._together is not None:
+            # A reader goes on behind its mark only when all before the mark has reached the runner.
+            self._together.commit(self._partition, self._marked)
         if self._clock() < self._look_again:
             return False
         read = self._log.read(self._partition, self._reached, self._fitting)
@@ -148,10 +178,13 @@ class LogReader(UnboundedReader):
 
     def get_watermark(self) -> Timestamp:
         """Append time below which nothing more will come."""
-        return self._watermark
+        if self._together is None:
+            return self._watermark
+        return self._together.least(self._partition, self._watermark)
 
     def get_checkpoint_mark(self) -> LogMark:
         """Where to go on."""
+        self._marked = self._watermark
         return LogMark(self._reached)
 
     def _raise_watermark(self, log_ms: int) -> None:
@@ -165,30 +198,56 @@ class LogReader(UnboundedReader):
 
 
 class LogSource(UnboundedSource):
-    """The event log behind given positions (one a partition)."""
+    """The event log behind given positions (one a partition).
+
+    ``together``: one process reads all partitions, and each reader tells the watermark of all.
+    """
 
     def __init__(
-        self, opener: LogOpener, starts: Sequence[Position], limit: int, pause_s: float, partition: int = -1
+        self,
+        opener: LogOpener,
+        starts: Sequence[Position],
+        limit: int,
+        pause_s: float,
+        partition: int = -1,
+        *,
+        together: bool = False,
+        shared: Any = None,
     ) -> None:
         self._opener = opener
         self._starts = tuple(starts)
         self._limit = limit
         self._pause_s = pause_s
         self._partition = partition
+        self._together = together
+        # All splits have the same handle: in one process it gives them the same object.
+        make: Any = Shared
+        self._shared = shared or make()
 
     def split(self, desired_num_splits: int, options: Any = None) -> "list[LogSource]":
         """One source a partition, whatever number is desired."""
         if self._partition >= 0:
             return [self]
         return [
-            LogSource(self._opener, self._starts, self._limit, self._pause_s, partition)
+            LogSource(
+                self._opener,
+                self._starts,
+                self._limit,
+                self._pause_s,
+                partition,
+                together=self._together,
+                shared=self._shared,
+            )
             for partition in range(len(self._starts))
         ]
 
     def create_reader(self, options: Any, checkpoint_mark: CheckpointMark | None) -> LogReader:
         """A reader behind the mark, or behind the partition's start."""
         after = checkpoint_mark.position if isinstance(checkpoint_mark, LogMark) else self._starts[self._partition]
-        return LogReader(self._opener.open(), self._partition, after, self._limit, pause_s=self._pause_s)
+        together = self._shared.acquire(lambda: Together(len(self._starts))) if self._together else None
+        return LogReader(
+            self._opener.open(), self._partition, after, self._limit, pause_s=self._pause_s, together=together
+        )
 
     def get_checkpoint_mark_coder(self) -> coders.Coder:
         """How marks are written."""
@@ -201,17 +260,21 @@ class LogSource(UnboundedSource):
 
 @dataclass(eq=False)
 class ReadEventLog(beam.PTransform[Any, Any]):
-    """Frames of the event log (bytes), each at its smallest append time. Not frozen: Beam sets attributes on it."""
+    """Frames of the event log (bytes), each at its smallest append time.
+
+    ``together``: as of ``LogSource``. Not frozen: Beam sets attributes on it.
+    """
 
     opener: LogOpener
     starts: tuple[Position, ...]
     entries_per_read: int = 256
     poll_interval_s: float = 0.1
+    together: bool = False
 
     def expand(self, begin: Any) -> Any:
         """Read all partitions."""
         return begin | "Read" >> ReadFromUnboundedSource(
-            LogSource(self.opener, self.starts, self.entries_per_read, self.poll_interval_s),
+            LogSource(self.opener, self.starts, self.entries_per_read, self.poll_interval_s, together=self.together),
             poll_interval=self.poll_interval_s,
             max_records_per_bundle=_FRAMES_PER_BUNDLE,
             max_read_time_seconds=_SECONDS_PER_BUNDLE,

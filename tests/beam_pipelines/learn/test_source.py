@@ -4,7 +4,7 @@ import pytest
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 
 from beam_pipelines.learn.frames import Frame, decode_frame, encode_frame
-from beam_pipelines.learn.source import LogMark, LogMarkCoder, LogReader, LogSource, RedisLogOpener
+from beam_pipelines.learn.source import LogMark, LogMarkCoder, LogReader, LogSource, RedisLogOpener, Together
 from beam_pipelines.learn.times import ms_of, next_multiple, timestamp_of
 from contracts import ORIGIN, FormatError, LogEntry, Position, UnavailableError
 from tests.beam_pipelines.memory_log import MemoryLog
@@ -55,6 +55,32 @@ def test_a_failed_read_moves_nothing() -> None:
         reader.start()
     assert reader.get_watermark() == MIN_TIMESTAMP
     assert reader.get_checkpoint_mark().position == ORIGIN
+
+
+def test_readers_that_read_together_tell_what_has_reached_the_runner_of_all() -> None:
+    log, together = MemoryLog(2), Together(2)
+    for append_ms in (100, 200):
+        log.add(append_ms)
+    log.log_ms = 900
+    behind, ahead = (LogReader(log, partition, ORIGIN, limit=1, together=together) for partition in (0, 1))
+    assert not ahead.start()
+    assert ahead.get_watermark() == MIN_TIMESTAMP
+    assert behind.start()
+    # Read, but the bundle is not over: nobody may count on it.
+    assert ms_of(ahead.get_watermark()) == 0
+    behind.get_checkpoint_mark()
+    assert ms_of(ahead.get_watermark()) == 0
+    # It goes on behind its mark: what came before has arrived.
+    assert behind.advance()
+    assert ms_of(ahead.get_watermark()) == 100
+    assert ms_of(behind.get_watermark()) == 0
+    ahead.get_checkpoint_mark()
+    ahead.advance()
+    assert ms_of(behind.get_watermark()) == 200
+    # One that begins anew elsewhere does not take back what was.
+    resumed = LogReader(log, 0, Position(100, 0), limit=1, together=together)
+    assert resumed.start()
+    assert ms_of(ahead.get_watermark()) == 100
 
 
 def test_at_the_end_it_pauses_before_it_looks_again() -> None:
