@@ -66,8 +66,6 @@ def build(pipeline: beam.Pipeline, config: LearnConfig, start: Start, dataset: D
         start.reading,
         config.entries_per_read,
         config.poll_interval_s,
-        # There one worker process reads all.
-        together=config.runner == "prism",
     )
     _ = frames | "Learn" >> LearnFromFrames(config, dataset)
     if config.archive_uri and not config.ends:

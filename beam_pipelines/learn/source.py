@@ -1,7 +1,6 @@
-"""ReadEventLog: the event log as an unbounded Beam source, one split a partition (design, ideas 5 and 6)."""
+"""ReadEventLog: the event log as an unbounded Beam source, all partitions by one reader (design, ideas 5 and 6)."""
 
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from apache_beam.io.unbounded_source import (
     UnboundedReader,
     UnboundedSource,
 )
-from apache_beam.utils.shared import Shared
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
 from beam_pipelines.learn.frames import Frame, encode_frame
@@ -65,51 +63,30 @@ class RedisLogOpener:
         return UnionLog(objects, RedisEventLog(connect(self.url), self.partitions))
 
 
-class Together:
-    """How far the partitions that one process reads have come: a reader's watermark is the least of all.
-
-    Prism keeps one watermark for all splits of a source, the one that it heard last (docs/adr/0019).
-    """
-
-    def __init__(self, partitions: int) -> None:
-        self._lock = threading.Lock()
-        self._committed = [MIN_TIMESTAMP] * partitions
-
-    def commit(self, partition: int, watermark: Timestamp) -> None:
-        """Note that all of a partition up to a watermark has reached the runner."""
-        with self._lock:
-            self._committed[partition] = max(self._committed[partition], watermark)
-
-    def least(self, partition: int, watermark: Timestamp) -> Timestamp:
-        """The least of a partition's watermark and what is committed of the others."""
-        with self._lock:
-            return min([watermark, *self._committed[:partition], *self._committed[partition + 1 :]])
-
-
 class LogMark(CheckpointMark):
-    """How far a reader has come: nothing behind ``position`` was read."""
+    """How far a reader has come: of each partition nothing behind its position was read."""
 
-    def __init__(self, position: Position) -> None:
-        self.position = position
+    def __init__(self, positions: Sequence[Position]) -> None:
+        self.positions = tuple(positions)
 
 
 class LogMarkCoder(coders.Coder):
-    """Writes a mark as its position's text."""
+    """Writes a mark as its positions' text."""
 
     def encode(self, value: LogMark) -> bytes:
-        """Write ``<ms>-<sequence>``."""
-        return str(value.position).encode()
+        """Write ``<ms>-<sequence>`` of each partition, with commas."""
+        return ",".join(map(str, value.positions)).encode()
 
     def decode(self, encoded: bytes) -> LogMark:
         """Read what ``encode`` wrote."""
-        return LogMark(Position.parse(encoded.decode()))
+        return LogMark([Position.parse(text) for text in encoded.decode().split(",")])
 
     def is_deterministic(self) -> bool:
         """Tell that equal marks have equal bytes."""
         return True
 
 
-class LogReader(UnboundedReader):
+class PartitionReader:
     """Reads one partition in frames; its watermark is the log's own time, never the local clock's.
 
     Having reached the end it does not look again before ``pause_s`` have gone by (``clock`` in seconds), so that
@@ -125,7 +102,6 @@ class LogReader(UnboundedReader):
         *,
         pause_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
-        together: Together | None = None,
     ) -> None:
         self._log = log
         self._partition = partition
@@ -137,19 +113,14 @@ class LogReader(UnboundedReader):
         self._look_again = -math.inf
         self._frame: Frame | None = None
         self._watermark = MIN_TIMESTAMP
-        self._together = together
-        # What is before a reader's begin has reached the runner, or will not be read.
-        self._marked = timestamp_of(after.append_ms)
 
-    def start(self) -> bool:
-        """Read the first frame; False if there is none yet."""
-        return self.advance()
+    @property
+    def reached(self) -> Position:
+        """Where to go on."""
+        return self._reached
 
     def advance(self) -> bool:
         """Read the next frame; False if the log has nothing new, and then its clock is the watermark."""
-        if self._together is not None:
-            # A reader goes on behind its mark only when all before the mark has reached the runner.
-            self._together.commit(self._partition, self._marked)
         if self._clock() < self._look_again:
             return False
         read = self._log.read(self._partition, self._reached, self._fitting)
@@ -178,14 +149,7 @@ class LogReader(UnboundedReader):
 
     def get_watermark(self) -> Timestamp:
         """Append time below which nothing more will come."""
-        if self._together is None:
-            return self._watermark
-        return self._together.least(self._partition, self._watermark)
-
-    def get_checkpoint_mark(self) -> LogMark:
-        """Where to go on."""
-        self._marked = self._watermark
-        return LogMark(self._reached)
+        return self._watermark
 
     def _raise_watermark(self, log_ms: int) -> None:
         self._watermark = max(self._watermark, timestamp_of(log_ms))
@@ -197,56 +161,65 @@ class LogReader(UnboundedReader):
         return self._frame
 
 
+class LogReader(UnboundedReader):
+    """Reads partitions in turn; its watermark is the lowest of theirs."""
+
+    def __init__(self, readers: Sequence[PartitionReader]) -> None:
+        self._readers = tuple(readers)
+        self._last = len(self._readers) - 1
+
+    def start(self) -> bool:
+        """Read the first frame; False if there is none yet."""
+        return self.advance()
+
+    def advance(self) -> bool:
+        """Read a frame of the next partition that has one; False if none has."""
+        for step in range(1, len(self._readers) + 1):
+            following = (self._last + step) % len(self._readers)
+            if self._readers[following].advance():
+                self._last = following
+                return True
+        return False
+
+    def get_current(self) -> bytes:
+        """The frame last read."""
+        return self._readers[self._last].get_current()
+
+    def get_current_timestamp(self) -> Timestamp:
+        """The smallest append time in the frame."""
+        return self._readers[self._last].get_current_timestamp()
+
+    def get_watermark(self) -> Timestamp:
+        """Append time below which nothing more will come from any partition."""
+        return min(reader.get_watermark() for reader in self._readers)
+
+    def get_checkpoint_mark(self) -> LogMark:
+        """Where to go on."""
+        return LogMark([reader.reached for reader in self._readers])
+
+
 class LogSource(UnboundedSource):
-    """The event log behind given positions (one a partition).
+    """The event log behind given positions (one a partition)."""
 
-    ``together``: one process reads all partitions, and each reader tells the watermark of all.
-    """
-
-    def __init__(
-        self,
-        opener: LogOpener,
-        starts: Sequence[Position],
-        limit: int,
-        pause_s: float,
-        partition: int = -1,
-        *,
-        together: bool = False,
-        shared: Any = None,
-    ) -> None:
+    def __init__(self, opener: LogOpener, starts: Sequence[Position], limit: int, pause_s: float) -> None:
         self._opener = opener
         self._starts = tuple(starts)
         self._limit = limit
         self._pause_s = pause_s
-        self._partition = partition
-        self._together = together
-        # All splits have the same handle: in one process it gives them the same object.
-        make: Any = Shared
-        self._shared = shared or make()
 
     def split(self, desired_num_splits: int, options: Any = None) -> "list[LogSource]":
-        """One source a partition, whatever number is desired."""
-        if self._partition >= 0:
-            return [self]
-        return [
-            LogSource(
-                self._opener,
-                self._starts,
-                self._limit,
-                self._pause_s,
-                partition,
-                together=self._together,
-                shared=self._shared,
-            )
-            for partition in range(len(self._starts))
-        ]
+        """The source itself: of several splits, Prism lets the one read last set the watermark (docs/adr/0019)."""
+        return [self]
 
     def create_reader(self, options: Any, checkpoint_mark: CheckpointMark | None) -> LogReader:
-        """A reader behind the mark, or behind the partition's start."""
-        after = checkpoint_mark.position if isinstance(checkpoint_mark, LogMark) else self._starts[self._partition]
-        together = self._shared.acquire(lambda: Together(len(self._starts))) if self._together else None
+        """A reader behind the mark, or behind the starts."""
+        reached = checkpoint_mark.positions if isinstance(checkpoint_mark, LogMark) else self._starts
+        log = self._opener.open()
         return LogReader(
-            self._opener.open(), self._partition, after, self._limit, pause_s=self._pause_s, together=together
+            [
+                PartitionReader(log, partition, after, self._limit, pause_s=self._pause_s)
+                for partition, after in enumerate(reached)
+            ]
         )
 
     def get_checkpoint_mark_coder(self) -> coders.Coder:
@@ -260,21 +233,17 @@ class LogSource(UnboundedSource):
 
 @dataclass(eq=False)
 class ReadEventLog(beam.PTransform[Any, Any]):
-    """Frames of the event log (bytes), each at its smallest append time.
-
-    ``together``: as of ``LogSource``. Not frozen: Beam sets attributes on it.
-    """
+    """Frames of the event log (bytes), each at its smallest append time. Not frozen: Beam sets attributes on it."""
 
     opener: LogOpener
     starts: tuple[Position, ...]
     entries_per_read: int = 256
     poll_interval_s: float = 0.1
-    together: bool = False
 
     def expand(self, begin: Any) -> Any:
         """Read all partitions."""
         return begin | "Read" >> ReadFromUnboundedSource(
-            LogSource(self.opener, self.starts, self.entries_per_read, self.poll_interval_s, together=self.together),
+            LogSource(self.opener, self.starts, self.entries_per_read, self.poll_interval_s),
             poll_interval=self.poll_interval_s,
             max_records_per_bundle=_FRAMES_PER_BUNDLE,
             max_read_time_seconds=_SECONDS_PER_BUNDLE,

@@ -112,7 +112,6 @@ def main() -> None:
         (ORIGIN,) * config.partitions,
         config.entries_per_read,
         config.poll_interval_s,
-        together=config.runner == "prism",
     )
     to_one_key: Any = beam.Map
     par_do: Any = beam.ParDo

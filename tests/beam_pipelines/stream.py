@@ -25,7 +25,7 @@ from apache_beam.utils.timestamp import Timestamp
 from beam_pipelines.learn import LearnConfig
 from beam_pipelines.learn.job import LearnFromFrames
 from beam_pipelines.learn.positions import Start
-from beam_pipelines.learn.source import LogReader
+from beam_pipelines.learn.source import PartitionReader
 from contracts import EventLog
 from stores.dataset import Dataset
 
@@ -241,7 +241,7 @@ class Stream:
         self._rng = rng
         self._fail_share = fail_share
         self._readers = [
-            LogReader(log, partition, after, rng.randint(1, 4)) for partition, after in enumerate(start.reading)
+            PartitionReader(log, partition, after, rng.randint(1, 4)) for partition, after in enumerate(start.reading)
         ]
         # The graph is the same for any number of partitions.
         plan = plan_of(replace(config, partitions=1), dataset)
@@ -282,7 +282,7 @@ class Stream:
         for stage in self.stages:
             stage.close()
 
-    def _read(self, reader: LogReader) -> bool:
+    def _read(self, reader: PartitionReader) -> bool:
         found = reader.advance()
         if found:
             for stage in self._roots:

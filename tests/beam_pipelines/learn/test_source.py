@@ -4,7 +4,14 @@ import pytest
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 
 from beam_pipelines.learn.frames import Frame, decode_frame, encode_frame
-from beam_pipelines.learn.source import LogMark, LogMarkCoder, LogReader, LogSource, RedisLogOpener, Together
+from beam_pipelines.learn.source import (
+    LogMark,
+    LogMarkCoder,
+    LogReader,
+    LogSource,
+    PartitionReader,
+    RedisLogOpener,
+)
 from beam_pipelines.learn.times import ms_of, next_multiple, timestamp_of
 from contracts import ORIGIN, FormatError, LogEntry, Position, UnavailableError
 from tests.beam_pipelines.memory_log import MemoryLog
@@ -14,8 +21,8 @@ def test_frames_follow_one_another_and_stand_at_their_first_entry() -> None:
     log = MemoryLog()
     for append_ms in (100, 100, 120, 150):
         log.add(append_ms)
-    reader = LogReader(log, 0, ORIGIN, limit=3)
-    assert reader.start()
+    reader = PartitionReader(log, 0, ORIGIN, limit=3)
+    assert reader.advance()
     first = decode_frame(reader.get_current())
     assert (first.after, [entry.append_ms for entry in first.entries]) == (ORIGIN, [100, 100, 120])
     assert ms_of(reader.get_current_timestamp()) == 100
@@ -23,14 +30,14 @@ def test_frames_follow_one_another_and_stand_at_their_first_entry() -> None:
     assert reader.advance()
     second = decode_frame(reader.get_current())
     assert second.after == first.entries[-1].position
-    assert reader.get_checkpoint_mark().position == log.last(0)
+    assert reader.reached == log.last(0)
 
 
 def test_an_idle_reader_advances_only_by_the_logs_clock() -> None:
     log = MemoryLog()
-    reader = LogReader(log, 0, ORIGIN, limit=3)
+    reader = PartitionReader(log, 0, ORIGIN, limit=3)
     log.log_ms = 500
-    assert not reader.start()
+    assert not reader.advance()
     assert ms_of(reader.get_watermark()) == 500
     log.log_ms = 400
     assert not reader.advance()
@@ -41,8 +48,8 @@ def test_a_busy_reader_does_not_believe_the_clock() -> None:
     log = MemoryLog()
     log.add(100)
     log.log_ms = 900
-    reader = LogReader(log, 0, ORIGIN, limit=3)
-    assert reader.start()
+    reader = PartitionReader(log, 0, ORIGIN, limit=3)
+    assert reader.advance()
     assert ms_of(reader.get_watermark()) == 100
 
 
@@ -50,44 +57,18 @@ def test_a_failed_read_moves_nothing() -> None:
     log = MemoryLog()
     log.log_ms = 500
     log.down = True
-    reader = LogReader(log, 0, ORIGIN, limit=3)
+    reader = PartitionReader(log, 0, ORIGIN, limit=3)
     with pytest.raises(UnavailableError):
-        reader.start()
+        reader.advance()
     assert reader.get_watermark() == MIN_TIMESTAMP
-    assert reader.get_checkpoint_mark().position == ORIGIN
-
-
-def test_readers_that_read_together_tell_what_has_reached_the_runner_of_all() -> None:
-    log, together = MemoryLog(2), Together(2)
-    for append_ms in (100, 200):
-        log.add(append_ms)
-    log.log_ms = 900
-    behind, ahead = (LogReader(log, partition, ORIGIN, limit=1, together=together) for partition in (0, 1))
-    assert not ahead.start()
-    assert ahead.get_watermark() == MIN_TIMESTAMP
-    assert behind.start()
-    # Read, but the bundle is not over: nobody may count on it.
-    assert ms_of(ahead.get_watermark()) == 0
-    behind.get_checkpoint_mark()
-    assert ms_of(ahead.get_watermark()) == 0
-    # It goes on behind its mark: what came before has arrived.
-    assert behind.advance()
-    assert ms_of(ahead.get_watermark()) == 100
-    assert ms_of(behind.get_watermark()) == 0
-    ahead.get_checkpoint_mark()
-    ahead.advance()
-    assert ms_of(behind.get_watermark()) == 200
-    # One that begins anew elsewhere does not take back what was.
-    resumed = LogReader(log, 0, Position(100, 0), limit=1, together=together)
-    assert resumed.start()
-    assert ms_of(ahead.get_watermark()) == 100
+    assert reader.reached == ORIGIN
 
 
 def test_at_the_end_it_pauses_before_it_looks_again() -> None:
     log, now = MemoryLog(), [0.0]
     log.add(100)
-    reader = LogReader(log, 0, ORIGIN, limit=3, pause_s=1.0, clock=lambda: now[0])
-    assert reader.start()
+    reader = PartitionReader(log, 0, ORIGIN, limit=3, pause_s=1.0, clock=lambda: now[0])
+    assert reader.advance()
     log.add(110)
     assert not reader.advance()
     assert log.reads == 1
@@ -100,7 +81,7 @@ def test_a_full_read_is_followed_at_once() -> None:
     log = MemoryLog()
     for append_ms in range(1, 6):
         log.add(append_ms)
-    reader = LogReader(log, 0, ORIGIN, limit=2, pause_s=1e9)
+    reader = PartitionReader(log, 0, ORIGIN, limit=2, pause_s=1e9)
     assert [reader.advance() for _ in range(4)] == [True, True, True, False]
 
 
@@ -108,7 +89,7 @@ def test_large_entries_make_short_frames() -> None:
     log = MemoryLog()
     for append_ms in range(1, 4):
         log.add(append_ms, bytes(3_000_000))
-    reader = LogReader(log, 0, ORIGIN, limit=10, pause_s=1e9)
+    reader = PartitionReader(log, 0, ORIGIN, limit=10, pause_s=1e9)
     for _ in range(3):
         assert reader.advance()
         assert len(decode_frame(reader.get_current()).entries) == 1
@@ -119,7 +100,7 @@ def test_a_reader_asks_for_about_what_fits_a_frame() -> None:
     log = MemoryLog()
     for append_ms in range(1, 40):
         log.add(append_ms, bytes(1_000_000))
-    reader = LogReader(log, 0, ORIGIN, limit=256, pause_s=1e9)
+    reader = PartitionReader(log, 0, ORIGIN, limit=256, pause_s=1e9)
     sizes = []
     while reader.advance():
         sizes.append(len(decode_frame(reader.get_current()).entries))
@@ -127,18 +108,31 @@ def test_a_reader_asks_for_about_what_fits_a_frame() -> None:
     assert log.entries_read <= 39 + 8
 
 
-def test_the_source_splits_by_partition_and_resumes_behind_its_mark() -> None:
+def test_partitions_are_read_in_turn_and_the_one_behind_holds_the_watermark_back() -> None:
+    log = MemoryLog(3)
+    for append_ms in (100, 110, 120):
+        log.add(append_ms, partition=1)
+    log.add(500, partition=2)
+    log.log_ms = 600
+    reader = LogReader([PartitionReader(log, partition, ORIGIN, limit=1) for partition in range(3)])
+    read: list[tuple[int, int, int]] = []
+    while reader.advance() if read else reader.start():
+        frame = decode_frame(reader.get_current())
+        read.append((frame.partition, ms_of(reader.get_current_timestamp()), ms_of(reader.get_watermark())))
+    assert read == [(1, 100, ms_of(MIN_TIMESTAMP)), (2, 500, 100), (1, 110, 110), (1, 120, 120)]
+    assert ms_of(reader.get_watermark()) == 600
+    assert reader.get_checkpoint_mark().positions == (ORIGIN, log.last(1), log.last(2))
+
+
+def test_the_source_is_read_by_one_reader_and_resumes_behind_its_mark() -> None:
     starts = (Position(5, 0), Position(7, 3))
     source = LogSource(RedisLogOpener("redis://127.0.0.1:1/0", 2), starts, 10, 0.1)
-    splits = source.split(20)
-    assert len(splits) == 2
-    assert list(splits[1].split(20)) == [splits[1]]
-    reader = splits[1].create_reader(None, None)
-    assert reader.get_checkpoint_mark().position == starts[1]
-    resumed = splits[1].create_reader(None, LogMark(Position(9, 9)))
-    assert resumed.get_checkpoint_mark().position == Position(9, 9)
+    assert list(source.split(20)) == [source]
+    assert source.create_reader(None, None).get_checkpoint_mark().positions == starts
     coder = LogMarkCoder()
-    assert coder.decode(coder.encode(LogMark(Position(9, 9)))).position == Position(9, 9)
+    mark = coder.decode(coder.encode(LogMark([Position(9, 9), Position(7, 4)])))
+    assert mark.positions == (Position(9, 9), Position(7, 4))
+    assert source.create_reader(None, mark).get_checkpoint_mark().positions == mark.positions
     assert not source.is_bounded()
 
 

@@ -12,7 +12,7 @@ from apache_beam.utils.timestamp import MAX_TIMESTAMP
 from beam_pipelines.learn import LearnConfig, progress_of, run
 from beam_pipelines.learn.as_of import LogAsOf
 from beam_pipelines.learn.config import NEVER_MS
-from beam_pipelines.learn.source import LogReader
+from beam_pipelines.learn.source import PartitionReader
 from beam_pipelines.learn.times import ms_of
 from beam_pipelines.learn.upkeep import Upkeep
 from beam_pipelines.replay import Snapshot, compare, differences_of, entries_in_order, replay
@@ -92,8 +92,8 @@ def test_a_log_as_of_a_time_ends_there(redis_client: redis.Redis) -> None:
         assert (read.log_ms == NEVER_MS) is (until_ms <= 300)
         last = log.read(0, Position(until_ms - 1, 9), 10)
         assert (last.entries, last.log_ms) == ((), NEVER_MS)
-    reader = LogReader(LogAsOf(live, 300), 0, ORIGIN, 10)
-    assert reader.start()
+    reader = PartitionReader(LogAsOf(live, 300), 0, ORIGIN, 10)
+    assert reader.advance()
     assert ms_of(reader.get_watermark()) == 200
     assert not reader.advance()
     # By this Beam knows that the source has ended.
