@@ -1,21 +1,18 @@
 """The generation job: what it runs how often, two processes beside a plain loop, its own share, large catalogues."""
 
 import json
-import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from subprocess import PIPE
 from tempfile import TemporaryDirectory
 
 from beam_pipelines.generate import GenerateConfig, GenerateReport, Progress, run
 from benchmarks import generation_counts
+from benchmarks.child import last_line
 from benchmarks.report import Row, at_least, at_most
 from contracts import SetupError
 from generation import read_catalogue, read_prompts
-from stores.child import start_child
 
 PACKAGES = ("apache-beam", "diffusers", "torch", "rembg", "onnxruntime", "numpy", "pillow")
 
@@ -26,7 +23,6 @@ _ROUND, _ROUNDS = 12, 2
 _SMALL, _LARGE = 2, 8
 _FEEDS = {"csv": 1_000_000, "parquet": 1_000_000, "jsonl": 200_000, "xml": 200_000}
 _ROW_BYTES = 200
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 # Work on pictures; the rest of a job's time is Beam's, the stores' and the planner's.
 _WORK = ("photo", "cutout", "place", "paint", "composite", "gate", "encode")
 _SPEED, _SHARE = 1.7, 0.10
@@ -86,7 +82,7 @@ def _processes(folder: Path, items: Sequence[str]) -> Iterator[Row]:
 
 
 def _feed(suffix: str, count: int) -> Iterator[Row]:
-    found = json.loads(_output(["benchmarks.generation_feed", suffix, str(count)]))
+    found = json.loads(last_line(["benchmarks.generation_feed", suffix, str(count)]))
     note = f"{found['seconds']:.0f} s"
     yield Row(f"catalogue of {found['rows']:,} rows, {suffix}", found["rows"] / found["seconds"], "rows/s", note=note)
     grown = found["bytes"] / count
@@ -127,20 +123,5 @@ def _plain(folder: Path, items: Sequence[str]) -> tuple[int, float]:
     """Pictures behind the first, and the seconds they took."""
     path = folder.with_suffix(".json")
     path.write_text(_config(folder, items).to_json())
-    found = json.loads(_output(["benchmarks.plain_generation", str(path)]))
+    found = json.loads(last_line(["benchmarks.plain_generation", str(path)]))
     return found["pictures"], found["seconds"]
-
-
-def _output(words: Sequence[str]) -> str:
-    child = start_child(
-        [sys.executable, "-m", *words],
-        on_parent_death=signal.SIGKILL,
-        output=PIPE,
-        folder=_ROOT,
-        environment=_ONE_THREAD,
-    )
-    out, _ = child.communicate()
-    if child.returncode:
-        message = f"python -m {' '.join(words)} failed:\n{out.decode()[-2000:]}"
-        raise SetupError(message)
-    return out.decode().splitlines()[-1]

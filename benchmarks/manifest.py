@@ -3,25 +3,19 @@
 import json
 import os
 import shutil
-import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import PIPE
 from tempfile import TemporaryDirectory
 
+from benchmarks.child import last_line
 from benchmarks.generation_manifest import PART, Spent
 from benchmarks.report import Row, at_least, at_most
-from contracts import SetupError
-from stores.child import start_child
 
 PACKAGES = ("pyarrow", "numpy")
 
-_ROOT = Path(__file__).parents[1]
 _ROWS, _ROUNDS = 1_000_000, 2
 _RATIO, _READ_MIB, _MERGE_MIB = 10, 256, 512
 _MIB = 1024 * 1024
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
 def rows() -> Iterator[Row]:
@@ -47,15 +41,4 @@ def rows() -> Iterator[Row]:
 
 
 def _do(*words: str | Path) -> Spent:
-    child = start_child(
-        [sys.executable, "-m", "benchmarks.generation_manifest", *map(str, words)],
-        on_parent_death=signal.SIGKILL,
-        output=PIPE,
-        folder=_ROOT,
-        environment=_ONE_THREAD,
-    )
-    out, _ = child.communicate()
-    if child.returncode:
-        message = f"benchmarks.generation_manifest {words[0]} failed:\n{out.decode()[-2000:]}"
-        raise SetupError(message)
-    return Spent(**json.loads(out.decode().splitlines()[-1]))
+    return Spent(**json.loads(last_line(["benchmarks.generation_manifest", *words])))

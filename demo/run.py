@@ -43,7 +43,7 @@ from demo.stages import (
     wait_flushed,
 )
 from demo.tables import print_closing
-from demo.view import LiveView, picture_lines
+from demo.view import LiveView, told_pictures
 from demo.visits import draw_visits
 from stores import EmbeddedRedis, StatisticsStore, connect
 
@@ -126,10 +126,10 @@ class _Run:
             features = start(children, site, "features")
             loading = progress.add_task("features: feast apply, materialize, compile", total=1)
             making = progress.add_task("pictures", total=None)
-            say = picture_lines(self._console)
+            told = told_pictures(self._console)
 
             def watch(now: "Progressed") -> None:
-                say(now.done, now.planned)
+                told(now)
                 progress.update(making, description=f"pictures: {now.phase}", completed=now.done, total=now.planned)
                 progress.update(loading, completed=int(features.code == 0))
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from contracts import POLICIES
 from demo.monitor import Snapshot
 from demo.tables import percent
 from learner import wilson
+
+if TYPE_CHECKING:
+    from beam_pipelines.generate import Progress
 
 LINE_EVERY_S = 10.0
 _WIDE = 104
@@ -60,19 +64,15 @@ class LiveView:
             self._console.print(line(snapshot, self._policies), highlight=False, soft_wrap=True)
 
 
-def picture_lines(console: Console, clock: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
-    """Hears how many pictures of how many are done; where there is no terminal, says it now and then."""
-    began_s = clock()
-    next_line_s = began_s + LINE_EVERY_S
+def told_pictures(console: Console) -> "Callable[[Progress], None]":
+    """Hears how far the pictures are; where there is no terminal, and so no bar, says it now and then."""
+    from beam_pipelines.generate import progress_log
 
-    def hear(done: int, planned: int) -> None:
-        nonlocal next_line_s
-        now = clock()
-        if now >= next_line_s and not console.is_terminal:
-            next_line_s = now + LINE_EVERY_S
-            console.print(f"{now - began_s:5.0f} s  {done:,} of {planned:,} pictures", highlight=False)
+    def say(now: "Progress", left_s: int | None) -> None:
+        left = "" if left_s is None else f", {left_s} s left"
+        console.print(f"{now.done:,} of {now.planned:,} pictures{left}", highlight=False)
 
-    return hear
+    return progress_log(math.inf if console.is_terminal else LINE_EVERY_S, say=say)
 
 
 def line(snapshot: Snapshot, policies: Sequence[str] = POLICIES) -> str:

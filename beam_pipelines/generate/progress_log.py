@@ -11,10 +11,21 @@ EVERY_S = 30.0
 _log = structlog.get_logger("backdrop.generate")
 
 
-def progress_log(every_s: float = EVERY_S, clock: Callable[[], float] = time.monotonic) -> Callable[[Progress], None]:
-    """A ``progress`` argument of ``run`` that logs a line every ``every_s`` seconds, with the seconds left.
+# Hears of a run's progress and of the seconds left, if they are known.
+Say = Callable[[Progress, int | None], None]
 
-    These are reckoned from the pace since the first picture was asked for; unknown ones are left out.
+
+def _logged(now: Progress, left_s: int | None) -> None:
+    left = {} if left_s is None else {"left_s": left_s}
+    _log.info("generating", phase=now.phase, done=now.done, planned=now.planned, **left)
+
+
+def progress_log(
+    every_s: float = EVERY_S, clock: Callable[[], float] = time.monotonic, say: Say = _logged
+) -> Callable[[Progress], None]:
+    """A ``progress`` argument of ``run`` that logs a line, or calls ``say``, every ``every_s`` seconds.
+
+    The seconds left are reckoned from the pace since the first picture was asked for.
     """
     began: float | None = None
     last = clock()
@@ -27,11 +38,9 @@ def progress_log(every_s: float = EVERY_S, clock: Callable[[], float] = time.mon
         if time_s - last < every_s:
             return
         last = time_s
-        left = (
-            {}
-            if began is None or not now.done
-            else {"left_s": round((time_s - began) * (now.planned - now.done) / now.done)}
-        )
-        _log.info("generating", phase=now.phase, done=now.done, planned=now.planned, **left)
+        if began is None or not now.done:
+            say(now, None)
+        else:
+            say(now, round((time_s - began) * (now.planned - now.done) / now.done))
 
     return show

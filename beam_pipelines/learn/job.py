@@ -54,7 +54,10 @@ class LearnFromFrames(beam.PTransform[Any, Any]):
         return (
             tuple(times)
             | "Times" >> _flatten()
-            | "StoreLowWatermark" >> _stage(StoreLowWatermark(lineage, url, dataset=self.dataset), bytes)
+            | "StoreLowWatermark"
+            >> _stage(
+                StoreLowWatermark(lineage, url, config.flush_ms, dataset=self.dataset, until_ms=config.until_ms), bytes
+            )
         )
 
 

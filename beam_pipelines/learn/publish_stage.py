@@ -149,7 +149,8 @@ class PublishModel(beam.DoFn):
 class StoreLowWatermark(beam.DoFn):
     """Stores, under a single key, the log time up to which all earlier stages are done; it only rises.
 
-    Only in the dataset that they wrote to: another one may have lost their last writes.
+    That is a flush time: what was appended since the last one waits for the next, also behind a window's bound. Only in
+    the dataset that they wrote to: another one may have lost their last writes.
     """
 
     ARMED = beam.DoFn.StateParam(ReadModifyWriteStateSpec("armed", coders.VarIntCoder()))
@@ -157,10 +158,14 @@ class StoreLowWatermark(beam.DoFn):
     STORE_SPEC = TimerSpec("store", TimeDomain.WATERMARK)
     STORE = beam.DoFn.TimerParam(STORE_SPEC)
 
-    def __init__(self, lineage: str, redis_url: str, *, dataset: Dataset) -> None:
+    def __init__(
+        self, lineage: str, redis_url: str, flush_ms: int, *, dataset: Dataset, until_ms: int = NEVER_MS
+    ) -> None:
         self._lineage = lineage
         self._redis_url = redis_url
+        self._flush_ms = flush_ms
         self._dataset = dataset
+        self._until_ms = until_ms
         self._client: redis.Redis | None = None
         self._store: StatisticsStore | None = None
 
@@ -182,7 +187,7 @@ class StoreLowWatermark(beam.DoFn):
         store: Any = STORE,
     ) -> None:
         """Note a time (ms) that will have to be stored once it has passed."""
-        due = element[1] + LOW_WATERMARK_DELAY_MS
+        due = min(next_multiple(element[1] - 1, self._flush_ms), self._until_ms) + LOW_WATERMARK_DELAY_MS
         latest.write(max(due, _armed(latest)))
         current = _armed(armed)
         if current == _NOT_ARMED or due < current:

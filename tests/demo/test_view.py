@@ -4,7 +4,7 @@ import numpy as np
 from rich.console import Console
 
 from demo.monitor import Snapshot
-from demo.view import LiveView, line, picture_lines, render, sparkline
+from demo.view import LiveView, line, render, sparkline
 
 SNAPSHOT = Snapshot(
     elapsed_s=61.2,
@@ -82,16 +82,3 @@ def test_on_a_terminal_the_frame_is_redrawn_and_goes_at_the_end() -> None:
 def test_sparkline_scales_and_leaves_gaps() -> None:
     assert sparkline(np.array([0.0, 0.5, np.nan, 1.0]), 1.0) == "▁▅ █"
     assert sparkline(np.array([0.1]), 0.0) == ""
-
-
-def test_where_there_is_no_terminal_pictures_are_told_now_and_then() -> None:
-    lines = ["   10 s  2 of 1,720 pictures", "   21 s  1,000 of 1,720 pictures"]
-    for terminal, expected in (
-        (False, lines),
-        (True, []),
-    ):
-        console = Console(file=io.StringIO(), width=120, force_terminal=terminal)
-        say = picture_lines(console, iter((0.0, 4.0, 10.5, 12.0, 21.0)).__next__)
-        for done in (1, 2, 3, 1_000):
-            say(done, 1_720)
-        assert shown(console).splitlines() == expected

@@ -2,32 +2,26 @@
 
 import hashlib
 import json
-import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
 
+from tests.loopback import LoopbackServer, Quiet
 
-class HubServer:
+
+class HubServer(LoopbackServer):
     """Serves ``repos`` (by id and commit, files by name) and their ``branches``.
 
     ``asked`` counts files downloaded; files in ``cut`` end half way.
     """
 
     def __init__(self) -> None:
+        super().__init__(_Handler)
         self.repos: dict[str, dict[str, dict[str, bytes]]] = {}
         self.branches: dict[tuple[str, str], str] = {}
         self.cut: set[str] = set()
         self.asked: Counter[str] = Counter()
         self.requests = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def push(self, repo: str, files: dict[str, bytes], branch: str = "main") -> str:
         """Put ``files`` on a branch: the commit."""
@@ -37,22 +31,9 @@ class HubServer:
         self.branches[repo, branch] = commit
         return commit
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    hub: HubServer
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet."""
+class _Handler(Quiet, BaseHTTPRequestHandler):
+    state: HubServer
 
     def do_HEAD(self) -> None:
         self._answer(body=False)
@@ -61,19 +42,19 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, *, body: bool) -> None:
-        self.hub.requests += 1
+        self.state.requests += 1
         words = unquote(urlsplit(self.path).path).strip("/").split("/")
         api = words[:2] == ["api", "models"]
         owner, name, action, revision, *rest = (words[2:] if api else words) + ["", ""]
         repo = f"{owner}/{name}"
-        if repo not in self.hub.repos:
+        if repo not in self.state.repos:
             self._send(404, b"{}", body, {"X-Error-Code": "RepoNotFound"})
             return
-        commit = self.hub.branches.get((repo, revision), revision)
-        if commit not in self.hub.repos[repo]:
+        commit = self.state.branches.get((repo, revision), revision)
+        if commit not in self.state.repos[repo]:
             self._send(404, b"{}", body, {"X-Error-Code": "RevisionNotFound"})
             return
-        files = self.hub.repos[repo][commit]
+        files = self.state.repos[repo][commit]
         path = "/".join(word for word in rest if word)
         if api and action == "revision":
             found = {"id": repo, "sha": commit, "siblings": [{"rfilename": each} for each in files]}
@@ -85,9 +66,11 @@ class _Handler(BaseHTTPRequestHandler):
             ]
             self._send(200, json.dumps(listed).encode(), body)
         elif path in files:
-            self.hub.asked[path] += body
+            self.state.asked[path] += body
             tag = hashlib.sha1(files[path]).hexdigest()
-            self._send(200, files[path], body, {"ETag": f'"{tag}"', "X-Repo-Commit": commit}, cut=path in self.hub.cut)
+            self._send(
+                200, files[path], body, {"ETag": f'"{tag}"', "X-Repo-Commit": commit}, cut=path in self.state.cut
+            )
         else:
             self._send(404, b"{}", body, {"X-Error-Code": "EntryNotFound"})
 

@@ -7,32 +7,27 @@ import hashlib
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.loopback import LoopbackServer, Quiet
 
 PAGE = 3
 
 
-class FakeBucketServer:
+class FakeBucketServer(LoopbackServer):
     """Buckets in memory; lists come in pages of three.
 
     ``fail_next`` answers that many requests with 503, ``go_away`` all of them for some time; ``refused`` counts them.
     """
 
     def __init__(self) -> None:
+        super().__init__(_Handler)
         self.objects: dict[tuple[str, str], tuple[bytes, str]] = {}
         self.lock = threading.Lock()
         self.fail_next = self.refused = 0
         self._away: tuple[int, float] | None = None
         self._back_s = 0.0
-        handler = type("Handler", (_Handler,), {"state": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def clear(self) -> None:
         with self.lock:
@@ -62,22 +57,9 @@ class FakeBucketServer:
             self.refused += refused
             return refused
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet, BaseHTTPRequestHandler):
     state: FakeBucketServer
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet."""
 
     def do_POST(self) -> None:
         parts = urlsplit(self.path)

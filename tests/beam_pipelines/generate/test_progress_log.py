@@ -30,3 +30,11 @@ def test_where_the_pace_is_unknown_no_time_is_said(planned: int) -> None:
         show(Progress(0, planned, "planning"))
     assert len(logs) == 1
     assert "left_s" not in logs[0]
+
+
+def test_whoever_would_say_it_otherwise_is_told_as_often() -> None:
+    times, said = iter((0.0, 4.0, 10.5, 12.0, 21.0)), []
+    show = progress_log(10.0, times.__next__, lambda now, left_s: said.append((now.done, left_s)))
+    for done in (1, 2, 3, 100):
+        show(Progress(done, 172, "rendering"))
+    assert said == [(2, 552), (100, 12)]
